@@ -344,8 +344,8 @@ async def _repositories(cloud: CloudSettings, host: HostSettings, activation: Ac
     repositories = Repositories(host)
     repositories.prepare()
     answer = functools.partial(repository_service.answer, repositories)
-    caller, _ = users.user_of(cloud, host, "pipeline")
-    await CallService(answer, repository_calls.socket_of(host), caller=caller).run(activation)
+    callers = [users.user_of(cloud, host, unit)[0] for unit in ("pipeline", members.COPIES)]
+    await CallService(answer, repository_calls.socket_of(host), callers=callers).run(activation)
 
 
 async def _inspector(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
@@ -354,7 +354,7 @@ async def _inspector(cloud: CloudSettings, host: HostSettings, activation: Activ
     from kumoi.hosts.units import users
 
     caller, _ = users.user_of(cloud, host, "api")
-    await CallService(inspector.answer, host.inspector_socket, caller=caller).run(activation)
+    await CallService(inspector.answer, host.inspector_socket, callers=(caller,)).run(activation)
 
 
 async def _authority(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
@@ -366,7 +366,41 @@ async def _authority(cloud: CloudSettings, host: HostSettings, activation: Activ
     signer = authority.Signer(cloud, host.pki_dir, Clock())
     answer = functools.partial(authority.answer, signer)
     caller, _ = users.user_of(cloud, host, "api")
-    await CallService(answer, host.authority_socket, caller=caller).run(activation)
+    await CallService(answer, host.authority_socket, callers=(caller,)).run(activation)
+
+
+async def _copies(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
+    import asyncio
+
+    from kumoi.cloud.drivers.image.files import ImageFiles
+    from kumoi.cloud.reconcilers.image_copy import ImageCopies
+    from kumoi.engine.db import Database
+    from kumoi.engine.http.serving import Certificates, Listener, serve
+    from kumoi.hosts.cluster import copies, copy_calls, copy_server
+    from kumoi.pipeline.repository_client import RepositoriesClient
+    from kumoi.pipeline.repository_copies import RepositoryCopies
+
+    def store(name: str) -> Database:
+        url = members.copies_store_url(cloud, host, name)
+        return Database(url, wake_dir=host.wake_dir)
+
+    key, certificate, authority = members.certificate(host, members.COPIES)
+    tls = copy_calls.tls_context((key, certificate, authority))
+    me = members.own(cloud, host)
+    peers = [copy_calls.CopiesClient(each, tls) for each in cloud.control_hosts if each != me]
+    names = store(members.CLOUD)
+    images = ImageCopies(names, ImageFiles(host.image_dir), cloud.image_max_bytes)
+    repositories = RepositoryCopies(
+        store(members.PIPELINE), RepositoriesClient(host), host.state / "copies"
+    )
+    keeper = copies.CopyKeeper([images, repositories], peers)
+    server = copy_server.CopyServer(keeper, images.open, repositories.pack)
+    listener = Listener(
+        server.app, me.address, members.COPIES_PORT, Certificates(certificate, key, authority)
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve([listener], activation))
+        group.create_task(copies.follow(keeper, names.listen, prepare=images.prepare))
 
 
 def _cloud_store(cloud: CloudSettings, host: HostSettings) -> Database:
@@ -391,6 +425,7 @@ ROLES: dict[str, Role] = {
     "worker": _worker,
     "agent": _agent,
     "authority": _authority,
+    "copies": _copies,
     "fence": _fence,
     "inspector": _inspector,
     "pipeline": _pipeline,

@@ -28,6 +28,7 @@ from kumoi.pipeline.api.request import Pipeline
 from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES
 from kumoi.pipeline.credentials import Credentials
 from kumoi.pipeline.identity import Identity, ProjectCaller
+from kumoi.pipeline.push_copies import PushCopies
 from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.store.tables import metadata as pipeline_metadata
 from kumoi.policy.caller import PolicySubject
@@ -211,6 +212,7 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everybody]:
             Credentials(cloud.database, known),
             alarm=None,  # type: ignore[arg-type] # Of pushes, which nobody makes here.
             heads=None,  # type: ignore[arg-type] # Likewise.
+            copies=PushCopies(cloud.database, RepositoriesClient(cloud.here), cloud.here.name),
         )
         recorder = Recorder(cloud.database, cloud.services.clock)
         app = App(

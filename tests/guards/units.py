@@ -14,10 +14,10 @@ HEAD = """
 # Units: what each may
 
 What `up` starts on the first host of a cloud named `kumoi`, as it is where others may join and the
-stores are on several hosts; `authority` is there only in the one case, `etcd`, `patroni` with PostgreSQL, and the
+stores are on several hosts; `authority` is there only in the one case, `etcd`, `patroni` with PostgreSQL, `copies` and the
 certificates of stores only in the other. Paths are below its state directory, where
 they do not begin with `/`. Beside them a unit reads the system's programs and libraries and its
-release. A unit's own group has its name, but for `kumoi-control`, which `api` and `worker` share.
+release. A unit's own group has its name, but for `kumoi-control`, which `api`, `worker` and `copies` share.
 
 | unit | user | other groups | writes | reads | capabilities | sockets | starts programs |
 | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -128,6 +128,7 @@ async def _as_runner(cloud: InProcessCloud, database: Database, loop: asyncio.Ru
         nobody,
         alarm,
         heads=nobody,
+        copies=nobody,
     )
     recorder = Recorder(database, cloud.services.clock)
     app = App(services, SERVICES, root="http://asked", recorder=recorder)

@@ -19,6 +19,7 @@ from kumoi.engine.db import Database
 from kumoi.pipeline.commit_status import CommitStatuses
 from kumoi.pipeline.fetch import Fetches
 from kumoi.pipeline.guarded_http import Guard
+from kumoi.pipeline.push_copies import PushCopies
 from kumoi.pipeline.pushes import Pushes
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.store import repository, run, webhook
@@ -105,6 +106,7 @@ def test_another_projects_host_is_asked_meanwhile(database: Database) -> None:
         database,
         Clock(),
         heads,
+        copies=PushCopies(database, nothing, "host1"),  # type: ignore[arg-type]
         pushing=Pushes(),
         guard=Guard.of([NETWORK]),
     )

@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from kumoi import addresses, config, members
 from kumoi.base.errors import Conflict, Invalid, NotFound, Transient
-from kumoi.cli import choice, down, host, joining, replicating, up
+from kumoi.cli import choice, copies, down, host, joining, replicating, up
 from kumoi.cli.output import console, table
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import enrolment
@@ -157,11 +159,12 @@ def _say_good_bye(cloud: CloudSettings, here: HostSettings, *, forced: bool) -> 
 
 
 def status(args: argparse.Namespace) -> int:
-    """0 when every host is up."""
+    """0 when every host is up, and nothing is on fewer disks than there are control hosts."""
     cloud, here = choice.existing(args)
     hosts = host.listed(cloud, here)
     expected = _expected(cloud, here)
     ovn = ovn_members.look(cloud, here)
+    seen = copies.look(cloud, here) if members.have_stores(cloud) else None
     if args.json:
         shown = {
             "name": cloud.name,
@@ -171,6 +174,7 @@ def status(args: argparse.Namespace) -> int:
             "control_hosts": [host.table for host in cloud.control_hosts],
             "store": asdict(databases.look(cloud, here)) if cloud.is_replicated else None,
             "ovn": [asdict(each) for each in ovn],
+            "copies": seen.table if seen else None,
             "hosts": hosts,
             "expected": expected,
         }
@@ -184,7 +188,10 @@ def status(args: argparse.Namespace) -> int:
         host.show(hosts)
         if expected:
             out.print(table("Expected", expected))
-    return 0 if all(row["state"] == "up" for row in hosts) else 1
+        for line in seen.lines if seen else ():
+            out.print(f"[red]{escape(line)}[/]")
+    is_whole = seen is None or not seen.missing
+    return 0 if is_whole and all(row["state"] == "up" for row in hosts) else 1
 
 
 def _control_plane(cloud: CloudSettings, here: HostSettings) -> str:
@@ -201,8 +208,8 @@ def _control_plane(cloud: CloudSettings, here: HostSettings) -> str:
     ]
     missing = f"; [red]{', '.join(late)} does not follow[/]" if late else ""
     return (
-        f"its stores follow {found.leader} on {', '.join(found.followers)}{missing}. APIs and workers run on each of these, the pipeline on "
-        f"{_first(cloud)} alone, whose disk alone has images, pushed repositories and the keys of the authorities"
+        f"its stores follow {found.leader} on {', '.join(found.followers)}{missing}. APIs and workers run on each of these, which have images, pushed "
+        f"repositories and the authorities' keys as well; the pipeline runs on {_first(cloud)} alone"
     )
 
 

@@ -15,15 +15,16 @@ from pathlib import Path
 from kumoi import config, members
 from kumoi.base import trees
 from kumoi.base.errors import Conflict
-from kumoi.cli import backup, choice, up
+from kumoi.cli import backup, choice, copies, up
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import join as domain
 from kumoi.config import ROLES, CloudSettings, HostSettings, Role
 from kumoi.control_host import NUMBERS, ControlHost
 from kumoi.engine import copy, feed
 from kumoi.engine.db import Database
-from kumoi.hosts.cluster import ovn_members
-from kumoi.hosts.units import keeper, ownership, releases, table
+from kumoi.hosts.cluster import databases, ovn_members
+from kumoi.hosts.first_use import engines_pki
+from kumoi.hosts.units import keeper, ownership, releases, rights, table, users
 
 SQLITE = "sqlite:///"
 ROWS_OF_PROCESSES = ("audit", "flow", "lease")  # They change while nobody does anything.
@@ -56,6 +57,7 @@ def replicate(cloud: CloudSettings, host: HostSettings, progress: Progress, *, n
         path = Path(store.url.removeprefix(SQLITE))
         path.rename(path.with_name(f"{path.name}{MOVED}"))
     share_roles(wanted, host, progress)
+    copies.wait(wanted, host, progress)
     progress.say(f"The stores are on {number} hosts. The APIs were away for {took_s:.1f} s")
 
 
@@ -111,6 +113,7 @@ def _start_members(
     up.bring_up(up.args_of(wanted, host), progress)
     for store in backup.stores(wanted, host):
         store.upgrade(store.url)
+    databases.let_copies_read(wanted, host)
 
 
 def _move(wanted: CloudSettings, host: HostSettings, progress: Progress) -> None:
@@ -131,6 +134,7 @@ def _move(wanted: CloudSettings, host: HostSettings, progress: Progress) -> None
 def _start_roles(wanted: CloudSettings, host: HostSettings, progress: Progress) -> None:
     """Before anything else that `up` does: everybody waits for them."""
     with progress.stage("start roles") as stage:
+        users.ensure(wanted, host)
         ownership.ensure(wanted, host)
         release = releases.install(host.release_dir)
         units = table.all_units(wanted, host, release, only_engines=False)
@@ -181,6 +185,18 @@ def _put_back(
     for other in others:
         if Role.NETWORK not in other.roles:
             trees.remove(other.state / "ovn")
+        _remove_copies(other)
+
+
+def _remove_copies(other: HostSettings) -> None:
+    """Of a host that is no control host any more: what it had of the first one's, and the authorities' keys."""
+    if Role.API not in other.roles:
+        trees.remove(other.image_dir)
+    for directory in (*rights.of_copies(other), *rights.of_repositories(other)):
+        if Role.PIPELINE not in other.roles:
+            trees.remove(directory)
+    for name in engines_pki.SHARED_AUTHORITIES:
+        (other.pki_dir / f"{name}.key").unlink(missing_ok=True)
 
 
 def _with_network(first: HostSettings, other: HostSettings) -> HostSettings:

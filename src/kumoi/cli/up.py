@@ -29,7 +29,7 @@ from kumoi.components import PIPELINE, Api
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts import boot
 from kumoi.hosts.cluster import databases, ovn_members
-from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki, sharing
+from kumoi.hosts.first_use import clouds_yaml, engines_pki, first_run, passwords, pki, sharing
 from kumoi.hosts.install import image, machine, packages
 from kumoi.hosts.units import answering, keeper, ownership, releases, table, users
 from kumoi.hosts.units.releases import Release
@@ -101,6 +101,7 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
         with progress.stage("certificates, passwords, settings"):
             is_new = False  # Then its key is to be enrolled.
             if config.is_first(cloud, host):
+                engines_pki.bring_back(host, _members_here(cloud, host))
                 is_new = host.name in pki.ensure(cloud, host, Clock().now())
                 passwords.ensure(host)
                 if cloud.is_replicated:
@@ -261,6 +262,8 @@ def _start(
         with progress.stage("stores"):
             ensure_stores(host, release)
             ownership.own_files(cloud, host)
+    if has_stores and members.have_stores(cloud):
+        databases.let_copies_read(cloud, host)
     names = [unit.name for unit in wanted if unit.kind is table.UnitKind.ENGINE]
     with progress.stage("Open vSwitch and OVN" if names else "no engine is needed") as stage:
         unit_keeper.tell(wanted)
@@ -287,12 +290,12 @@ def _ensure_databases(
     with progress.stage("etcd and PostgreSQL") as stage:
         for member in (host, *_members_here(cloud, host)):
             of_member = release
+            theirs = config.read(CloudSettings, member.state).settings
             if member is not host:
                 of_member = releases.install(member.release_dir)
-                users.ensure(cloud, member)
-                ownership.ensure(cloud, member)
-                boot.ensure(cloud, member)
-            theirs = config.read(CloudSettings, member.state).settings
+                users.ensure(theirs, member)
+                ownership.ensure(theirs, member)
+                boot.ensure(theirs, member)
             status = keeper.of(theirs, member, release=of_member).read_status()
             alone = status is None  # Roles that run are replaced in their turn, not ended.
             if status is None or members.PATRONI not in {unit.name for unit in status.units}:

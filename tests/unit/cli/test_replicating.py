@@ -14,11 +14,12 @@ from rich.console import Console
 
 from kumoi import config, members
 from kumoi.base.errors import Conflict, Permanent
-from kumoi.cli import backup, choice, replicating, up
+from kumoi.cli import backup, choice, copies, replicating, up
 from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings, HostSettings, first_host
 from kumoi.engine import copy, feed
 from kumoi.engine.db import Database
+from kumoi.hosts.cluster import databases
 from kumoi.hosts.units import keeper
 
 ALONE = CloudSettings(name="t1", underlay_cidr="10.0.5.0/28")
@@ -33,6 +34,7 @@ class World:
     fails_at: str = ""
     is_written: bool = False
     told: list[tuple[str, CloudSettings]] = field(default_factory=list)
+    waited: list[str] = field(default_factory=list)
 
     @property
     def first(self) -> HostSettings:
@@ -50,6 +52,9 @@ class World:
         self.told.append((host.name, cloud))
         if cloud.control_host(host.name):
             members.postgres_dir(host).mkdir(exist_ok=True)
+            for path in kept(host):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
         if self.fails_at == "members" and cloud.is_replicated:
             raise Permanent("etcd not ready")
 
@@ -62,6 +67,12 @@ class World:
     def replicate(self) -> None:
         progress = Progress(Console(quiet=True))
         replicating.replicate(self.settings(self.first), self.first, progress, number=3)
+
+
+def kept(host: HostSettings) -> list[Path]:
+    """An image, a repository and the authorities' keys."""
+    keys = [host.pki_dir / f"{name}.key" for name in ("ca", "engines")]
+    return [host.image_dir / "aa", host.state / "git/p/app.git/HEAD", *keys]
 
 
 def touch(url: str, key: str) -> None:
@@ -97,6 +108,8 @@ def world(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(up, "bring_up", made.bring_up)
     monkeypatch.setattr(keeper, "stop_roles", lambda *_: None)
     monkeypatch.setattr(replicating, "_start_roles", made.start_roles)
+    monkeypatch.setattr(databases, "let_copies_read", lambda *_: None)
+    monkeypatch.setattr(copies, "wait", lambda *_: made.waited.append("copies"))
     with fresh_database(postgres_url) as cloud, fresh_database(postgres_url) as pipeline:
         urls = {members.CLOUD: cloud, members.PIPELINE: pipeline}
         monkeypatch.setattr(members, "store_url", lambda _cloud, _host, store: urls[store])
@@ -112,6 +125,7 @@ def test_a_cloud_moves_with_all_its_rows(world: World) -> None:
     assert keys(members.cloud_database(cloud, world.first)) == ["before"]
     assert {path.name for path in world.first.store_dir.glob("*.db*")} == {"cloud.db.moved"}
     assert all(world.settings(host) == cloud for host in world.hosts)
+    assert world.waited == ["copies"]  # No disk is the only one that has something.
     each = ("network", "api", "worker", "agent")
     assert [world.roles(host) for host in world.hosts[1:]] == [each] * 2
 
@@ -155,6 +169,7 @@ def test_what_fails_leaves_the_cloud_on_its_files(
     for host in world.hosts:
         assert world.settings(host) == ALONE
         assert not members.postgres_dir(host).exists()
+        assert {path.exists() for path in kept(host)} == {host is world.first}
     assert [world.roles(host) for host in world.hosts[1:]] == [("agent",)] * 2
     assert [name for name, cloud in world.told if cloud == ALONE] == ["t1-host1", *NAMES]
     assert keys(members.cloud_database(ALONE, world.first)) == ["before"]

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import IO
 
+import msgspec
 import pytest
 
 from kumoi import config
@@ -182,7 +183,7 @@ def test_refs_to_what_did_not_come_are_not_set(hosts: Hosts, tmp_path: Path) -> 
     hosts.push("main")
     with (tmp_path / "later").open("wb") as file:
         head = repository_copy.PackedHead(CopyNote("r", 4), hosts.refs(hosts.one))
-        content = repository_copy.msgspec.json.encode(head)
+        content = msgspec.json.encode(head)
         file.write(repository_copy.HEAD.pack(len(content)) + content)
         empty = subprocess.run(
             ["git", "pack-objects", "--stdout", "-q"],

@@ -7,6 +7,7 @@ tokens.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from kumoi import addresses, members
@@ -43,7 +44,7 @@ from kumoi.engine.http.connections import ConnectionLimits
 from kumoi.engine.http.serving import Certificates, Listener
 from kumoi.engine.http.serving import serve as serve_listeners
 from kumoi.engine.wake import Alarm
-from kumoi.hosts.cluster import leases
+from kumoi.hosts.cluster import copy_calls, leases
 from kumoi.hosts.cluster.signing import AuthorityClient
 
 REVOCATIONS_INTERVAL_S = 10.0
@@ -63,7 +64,7 @@ def build_services(
         clock=clock,
         tokens=Tokens(signing_keys(cloud, host, database), clock.now()),
         logins=Logins(clock, cloud.login_attempts_per_minute),
-        images=ImageFiles(host.image_dir),
+        images=ImageFiles(host.image_dir, bring=bringer(cloud, host)),
         inspect_image=inspect,
         seal=Seal(members.seal_file(host)),
         authority=AuthorityClient(host.authority_socket, host.pki_dir / "ca.crt"),
@@ -79,6 +80,19 @@ def signing_keys(cloud: CloudSettings, host: HostSettings, database: Database) -
     if cloud.is_replicated and not cloud.database_url:
         return StoredKeys(database, Seal(members.seal_file(host)), directory)
     return directory
+
+
+def bringer(cloud: CloudSettings, host: HostSettings) -> Callable[[str], None] | None:
+    """Asks this host's unit `copies` for an image that other control hosts may have."""
+    if not members.have_stores(cloud):
+        return None
+    certificate = members.certificate(host, members.store_certificate(members.CLOUD))
+
+    def bring(sha256: str) -> None:
+        tls = copy_calls.tls_context(certificate)
+        copy_calls.CopiesClient(members.own(cloud, host), tls).bring_image(sha256)
+
+    return bring
 
 
 def app(services: Services, address: str = "", recorder: Recorder | None = None) -> App:

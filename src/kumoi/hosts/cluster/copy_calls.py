@@ -31,7 +31,7 @@ CHANGES_MAX = 2_000
 HELD_MAX_BYTES = 64 << 20
 
 
-class Caller(enum.StrEnum):
+class CopiesCaller(enum.StrEnum):
     """The common names of certificates that open this."""
 
     COPIES = members.COPIES

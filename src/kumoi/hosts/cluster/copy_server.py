@@ -27,7 +27,7 @@ from kumoi.hosts.cluster.copy_calls import (
     CHUNK_BYTES,
     BringRequest,
     Brought,
-    Caller,
+    CopiesCaller,
     PackRequest,
 )
 from kumoi.hosts.cluster.copy_plan import CopyKind, CopyName
@@ -36,7 +36,7 @@ BODY_MAX_BYTES = 1 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
 RANGE = re.compile(r"bytes=([0-9]{1,18})-")
 JSON = "application/json"
-PEERS = frozenset({Caller.COPIES})
+PEERS = frozenset({CopiesCaller.COPIES})
 
 
 OpenImage = Callable[[str], IO[bytes]]
@@ -51,7 +51,7 @@ class CopyServer:
         self._keeper = keeper
         self._open_image = open_image
         self._pack_repository = pack
-        with_api, with_pipeline = PEERS | {Caller.API}, PEERS | {Caller.PIPELINE}
+        with_api, with_pipeline = PEERS | {CopiesCaller.API}, PEERS | {CopiesCaller.PIPELINE}
         repository = "/repositories/{project}/{name}"
         self.app = Router(
             [
@@ -97,7 +97,7 @@ class CopyServer:
         return Response(msgspec.json.encode(Brought(found.number)), media_type=JSON)
 
 
-def _guarded(handler: Handler, callers: Collection[Caller]) -> Handler:
+def _guarded(handler: Handler, callers: Collection[CopiesCaller]) -> Handler:
     """For these alone, and with errors as statuses."""
 
     async def answer(request: Request) -> Response:

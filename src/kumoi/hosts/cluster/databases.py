@@ -27,6 +27,13 @@ FOLLOWERS = (
 )
 
 
+COPIED = {
+    members.CLOUD: ("image", ("id", "sha256")),
+    members.PIPELINE: ("repository", ("id", "project_id", "name", "changes", "changed_on")),
+}
+"""Of each store, what tells of which files other control hosts have copies. Who makes them reads no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Members:
     """By their hosts' names. `leader` takes writes, "" when none does; `followers` acknowledge them."""
@@ -83,7 +90,23 @@ def ensure(cloud: CloudSettings, host: HostSettings) -> list[str]:
             if not _has(connection, "pg_database", "datname", store):
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
                 made.append(store)
+        if not _has(connection, "pg_roles", "rolname", members.COPIES):
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(members.COPIES))
+            )
     return made
+
+
+def let_copies_read(cloud: CloudSettings, host: HostSettings) -> None:
+    """When the stores have their tables."""
+    for store, (table, columns) in COPIED.items():
+        allow = sql.SQL("GRANT SELECT ({}) ON {} TO {}").format(
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.Identifier(table),
+            sql.Identifier(members.COPIES),
+        )
+        with _connected(cloud, host, store) as connection:
+            connection.execute(allow)
 
 
 def _has(connection: Connection, table: str, column: str, value: str) -> bool:
@@ -93,9 +116,12 @@ def _has(connection: Connection, table: str, column: str, value: str) -> bool:
 
 
 @contextlib.contextmanager
-def _connected(cloud: CloudSettings, host: HostSettings) -> Iterator[Connection]:
+def _connected(
+    cloud: CloudSettings, host: HostSettings, database: str = ""
+) -> Iterator[Connection]:
     """As the databases' administrator. Raises Transient when no member takes writes."""
     url = sa.make_url(members.administration_url(cloud, host)).set(drivername="postgresql")
+    url = url.set(database=database or url.database)
     try:
         connection = psycopg.connect(
             url.render_as_string(), autocommit=True, connect_timeout=CONNECT_TIMEOUT_S

@@ -138,6 +138,7 @@ def _who_may_come() -> list[str]:
         f"hostssl replication replicator all cert map={MAP}",
         f"hostssl all postgres all cert map={MAP}",
         *(f"hostssl {store} {store} all cert map={MAP}" for store in members.STORES),
+        *(f"hostssl {store} {members.COPIES} all cert map={MAP}" for store in members.STORES),
     ]
 
 
@@ -146,6 +147,7 @@ def _who_is_who(cloud: CloudSettings, host: HostSettings) -> list[str]:
     may = [(who, user) for who in (keeper, members.PATRONI) for user in ("postgres", "replicator")]
     may += [("root", "postgres")]
     may += [(members.store_certificate(store), store) for store in members.STORES]
+    may += [(members.COPIES, members.COPIES)]
     return [f"{MAP} {who} {user}" for who, user in may]
 
 

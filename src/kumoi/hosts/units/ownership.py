@@ -56,19 +56,22 @@ def places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
         group = users.group_of(cloud, host, role)
         found += [
             Place(host.store_dir, role, SHARED_DIR, shared=group),
-            Place(host.image_dir, role, SHARED_DIR, shared=group),
             # The pipeline passes through to its own.
             Place(host.wake_dir, role, PASSABLE_DIR, shared=group),
         ]
-    if Role.PIPELINE in host.roles:
-        for unit, paths in (
-            (Role.PIPELINE, rights.of_pipeline(host)),
-            (users.REPOSITORIES, rights.of_repositories(host)),
-        ):
-            for path in paths:
-                # Each of the two passes through to the other's socket.
-                mode = SOCKETS_DIR if path.parent == host.run_dir else PRIVATE_DIR
-                found.append(Place(path, unit, mode, whole=True))
+    here = users.roles_here(cloud, host)
+    for unit in [unit for unit in here if unit in users.SHARE_IMAGES][:1]:
+        group = users.group_of(cloud, host, unit)
+        found.append(Place(host.image_dir, unit, SHARED_DIR, shared=group))
+    for unit, paths in (
+        (Role.PIPELINE, rights.of_pipeline(host)),
+        (users.REPOSITORIES, rights.of_repositories(host)),
+        (members.COPIES, rights.of_copies(host)),
+    ):
+        for path in paths if unit in here else ():
+            # Others pass through to their sockets.
+            mode = SOCKETS_DIR if path.parent == host.run_dir else PRIVATE_DIR
+            found.append(Place(path, unit, mode, whole=True))
     return found
 
 
@@ -141,12 +144,18 @@ def own_files(cloud: CloudSettings, host: HostSettings) -> None:
             os.chown(key, 0, grp.getgrnam(users.group_of(cloud, host, Role.API)).gr_gid)
             key.chmod(SHARED_KEY)
     if _control_here(cloud, host):
-        images = host.image_dir.iterdir() if host.image_dir.exists() else ()
-        for path in (*_stores(host.store_dir / "cloud.db"), *images):
+        for path in _stores(host.store_dir / "cloud.db"):
             _share(cloud, host, path)
+    _share_images(cloud, host)
     if Role.PIPELINE in host.roles:
         for path in _stores(host.pipeline_dir / "pipeline.db"):
             os.chown(path, *_ids(cloud, host, Role.PIPELINE), follow_symlinks=False)
+
+
+def _share_images(cloud: CloudSettings, host: HostSettings) -> None:
+    if users.SHARE_IMAGES.intersection(users.roles_here(cloud, host)) and host.image_dir.exists():
+        for path in host.image_dir.iterdir():
+            _share(cloud, host, path)
 
 
 def own_databases(cloud: CloudSettings, host: HostSettings) -> None:
@@ -175,8 +184,9 @@ def _keys(cloud: CloudSettings, host: HostSettings) -> Iterator[tuple[Path, str]
     if users.AUTHORITY in users.units_here(cloud, host):
         yield host.pki_dir / "ca.key", users.AUTHORITY
     if cloud.control_host(host.name) is not None:
-        for unit in users.OF_CONTROL_HOSTS:
-            yield members.certificate(host, unit)[0], unit
+        for unit in (*users.MEMBERS, members.COPIES):
+            if unit in users.units_here(cloud, host):
+                yield members.certificate(host, unit)[0], unit
     if Role.PIPELINE in host.roles:
         name = members.store_certificate(members.PIPELINE)
         yield members.certificate(host, name)[0], Role.PIPELINE

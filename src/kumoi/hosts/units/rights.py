@@ -40,6 +40,7 @@ def of_unit(cloud: CloudSettings, host: HostSettings, unit: str) -> Confinement:
         "api": _api,
         "worker": _worker,
         users.REPOSITORIES: _repositories,
+        members.COPIES: _copies,
         "pipeline": _pipeline,
         "agent": _agent,
         "ovnnb-db": _northbound,
@@ -80,6 +81,11 @@ def of_pipeline(host: HostSettings) -> tuple[Path, ...]:
 def of_repositories(host: HostSettings) -> tuple[Path, ...]:
     """What was pushed, with the hooks of it."""
     return host.state / "git", host.state / "git-hooks", host.run_dir / "repositories"
+
+
+def of_copies(host: HostSettings) -> tuple[Path, ...]:
+    """What is on its way from one control host to another."""
+    return (host.state / "copies",)
 
 
 def certificate(host: HostSettings, name: str) -> tuple[Path, Path, Path]:
@@ -182,6 +188,24 @@ def _repositories(cloud: CloudSettings, host: HostSettings) -> Confinement:
         reads=(settings_dir(host, users.REPOSITORIES), host.state / "git-hooks"),
         starts_programs=True,
         forks_readers=True,
+    )
+
+
+def _copies(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """It shares the images with API and worker, and asks for repositories as the pipeline does."""
+    state, *others = of_copies(host)
+    return _row(
+        cloud,
+        host,
+        members.COPIES,
+        groups=_groups(cloud, host, users.REPOSITORIES),
+        state=state,
+        writes=(host.image_dir, *others),
+        reads=(
+            settings_dir(host, members.COPIES),
+            *members.certificate(host, members.COPIES),
+        ),
+        families=NETWORKED,
     )
 
 

@@ -156,9 +156,18 @@ def roles(
         Role.AGENT: role(Role.AGENT, namespace=host.name, needs=("api",), overlaps=False),
         users.REPOSITORIES: role(users.REPOSITORIES, needs=(), notifies=True),
         Role.PIPELINE: role(Role.PIPELINE, sockets=(pipeline,), namespace=control),
+        members.COPIES: role(
+            members.COPIES, sockets=_of_copies(cloud, host), namespace=host.control_namespace
+        ),
     }
     here = {*host.roles, *users.units_here(cloud, host)}
     return [unit for name, unit in every.items() if name in here]
+
+
+def _of_copies(cloud: CloudSettings, host: HostSettings) -> tuple[str, ...]:
+    """Where other control hosts find this one's."""
+    me = cloud.control_host(host.name)
+    return (f"tcp:{me.address}:{members.COPIES_PORT}",) if me else ()
 
 
 def all_units(
@@ -265,7 +274,7 @@ def _engine(
 def _store(cloud: CloudSettings, host: HostSettings, python: str) -> list[Unit]:
     """What says who leads, and the database. Patroni is Python, of the release."""
     address = members.own(cloud, host).address
-    etcd, patroni = (rights.of_unit(cloud, host, name) for name in users.OF_CONTROL_HOSTS)
+    etcd, patroni = (rights.of_unit(cloud, host, name) for name in users.MEMBERS)
     settings = str(rights.settings_dir(host, members.PATRONI))
     return [
         Unit(

@@ -15,12 +15,12 @@ import pwd
 import re
 from pathlib import Path
 
-from kumoi import config
+from kumoi import config, members
 from kumoi.base import process
 from kumoi.base.errors import Conflict
 from kumoi.components import Api
 from kumoi.config import CloudSettings, HostSettings, Role
-from kumoi.members import ETCD, PATRONI
+from kumoi.members import COPIES, ETCD, PATRONI
 
 NORTHBOUND, DATABASES = "-ovnnb-db", "-ovn"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,15}")  # With a unit's name, 31 characters.
@@ -30,6 +30,7 @@ REPOSITORIES = "repositories"  # Owns what was pushed, for the pipeline.
 INSPECTOR = "inspector"  # Looks into images' files, for the API.
 AUTHORITY = "authority"  # Signs the certificates of hosts that join, for the API.
 FENCE = "fence"  # Holds the host's lease, and stops servers when it has ended.
+SHARE_IMAGES = CONTROL | {COPIES}  # Of one group: each works on the same files.
 CONFINED = (
     PATRONI,
     FENCE,
@@ -39,6 +40,7 @@ CONFINED = (
     Role.WORKER,
     Role.PIPELINE,
     REPOSITORIES,
+    COPIES,
 )
 
 
@@ -52,8 +54,9 @@ UNITS = {
 """Units, and programs that the agent starts, with a user of their own, by the role that brings them to a host."""
 
 
-OF_CONTROL_HOSTS = (ETCD, PATRONI)
-"""Units of every host that `control_hosts` names."""
+MEMBERS = (ETCD, PATRONI)
+OF_CONTROL_HOSTS = (*MEMBERS, REPOSITORIES, COPIES)
+"""Units of every host that `control_hosts` names, which has a copy of all that was pushed."""
 
 
 def name_of(cloud: CloudSettings, host: HostSettings, unit: str) -> str:
@@ -62,7 +65,8 @@ def name_of(cloud: CloudSettings, host: HostSettings, unit: str) -> str:
 
 
 def group_of(cloud: CloudSettings, host: HostSettings, unit: str) -> str:
-    return f"{_prefix(cloud, host)}-control" if unit in CONTROL else name_of(cloud, host, unit)
+    is_shared = unit in SHARE_IMAGES
+    return f"{_prefix(cloud, host)}-control" if is_shared else name_of(cloud, host, unit)
 
 
 def databases_group(cloud: CloudSettings, host: HostSettings) -> str:
@@ -71,13 +75,16 @@ def databases_group(cloud: CloudSettings, host: HostSettings) -> str:
 
 
 def is_needed(cloud: CloudSettings, host: HostSettings, unit: str) -> bool:
-    """The authority's key is on one host, and where no host can join there is nobody to sign for; where
-    nobody uploads images, nothing to look into; where there is no etcd, no lease.
+    """The authority's key is used on one host, and where no host can join there is nobody to sign for; where
+    nobody uploads images, nothing to look into; where there is no etcd, no lease; and while the stores are
+    files, others are no copies of what they name.
     """
     if unit == AUTHORITY:
         return cloud.is_cluster and config.is_first(cloud, host)
     if unit == FENCE:
         return cloud.is_replicated
+    if unit == COPIES:
+        return members.have_stores(cloud)
     return unit != INSPECTOR or Api.IMAGE in cloud.apis
 
 
@@ -86,7 +93,7 @@ def units_here(cloud: CloudSettings, host: HostSettings) -> list[str]:
     found = [unit for role, units in UNITS.items() if role in host.roles for unit in units]
     if cloud.control_host(host.name) is not None:
         found = [*OF_CONTROL_HOSTS, *found]
-    return [unit for unit in found if is_needed(cloud, host, unit)]
+    return [unit for unit in dict.fromkeys(found) if is_needed(cloud, host, unit)]
 
 
 def roles_here(cloud: CloudSettings, host: HostSettings) -> list[str]:

@@ -41,7 +41,9 @@ def texts() -> dict[str, str]:
     files = systemd.render(CLOUD, SECOND, RELEASE, wanted)
     for unit in wanted:
         text = files[systemd.service(CLOUD, SECOND, unit)]
-        found[f"{unit.name}.service"] = text.replace(unit.digest, "DIGEST")
+        for each in wanted:  # It names those that it comes after.
+            text = text.replace(each.digest, "DIGEST")
+        found[f"{unit.name}.service"] = text
     return found
 
 
@@ -67,7 +69,15 @@ def test_members_come_before_what_needs_the_store() -> None:
     names = list(units(CLOUD, FIRST))
     assert names[:2] == [members.ETCD, members.PATRONI]
     assert members.PATRONI in units(CLOUD, FIRST)["api"].needs
-    assert list(units(CLOUD, SECOND)) == [members.ETCD, members.PATRONI]
+    of_each = [members.ETCD, members.PATRONI, users.REPOSITORIES, members.COPIES]
+    assert list(units(CLOUD, SECOND)) == of_each
+
+
+def test_nobody_copies_what_files_name_while_a_cloud_moves_to_its_members() -> None:
+    """The members' stores name nothing yet: what is here would be removed."""
+    moving = config.changed(CLOUD, database_url="sqlite:////s/cloud/cloud.db")
+    assert members.COPIES not in units(moving, FIRST)
+    assert members.COPIES in units(CLOUD, FIRST)
 
 
 def test_a_store_is_looked_for_on_every_control_host_and_the_nearest_first() -> None:

@@ -45,7 +45,9 @@ def test_every_control_host_seals_with_the_same_and_is_known_by_its_own(
     for other in others:
         sharing.require(other)
         assert members.seal_file(other).read_bytes() == b"seal"
-        assert not (other.pki_dir / "ca.key").exists()
+        key = other.pki_dir / "ca.key"  # Kept, and used on the first host alone.
+        assert key.read_bytes() == (first.pki_dir / "ca.key").read_bytes()
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert passwords.read(other, "admin").reveal() == passwords.read(first, "admin").reveal()
         secret = (members.seal_file(other), passwords.file_of(other, "admin"))
         assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}

@@ -42,7 +42,9 @@ def test_the_first_answers_at_the_public_address_and_each_at_its_own() -> None:
 
 def test_the_authority_is_on_the_first_alone_and_others_have_what_their_api_asks() -> None:
     assert {"authority", "inspector", "worker", "pipeline"} < set(roles(FIRST))
-    assert set(roles(SECOND)) == {"api", "inspector", "worker", "fence", "agent"}
+    assert set(roles(SECOND)) == {
+        "api", "inspector", "worker", "agent", "fence", "repositories", "copies",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["api", "worker"])
