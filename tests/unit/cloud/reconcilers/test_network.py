@@ -172,6 +172,29 @@ def test_a_host_that_is_lost_leads_no_router_outside(world: World) -> None:
     assert gateways() == ("host1",)
 
 
+def test_a_host_whose_disk_fills_goes_on_being_one_that_leads_outside(world: World) -> None:
+    """What a host has changes with each hello then, and it has been up all the while."""
+
+    def says(name: str, disk_gib: int) -> None:
+        hello = HostHello(
+            release="0", hostname="h", drivers=[], vcpus=1, ram_mib=1, disk_gib=disk_gib
+        )
+        with world.database.write() as connection:
+            host.register(connection, name, hello, now(connection))
+
+    for name in ("host1", "host2"):
+        says(name, 9)
+    with world.database.write() as connection:
+        at = now(connection)
+        host_store.update(connection, "host1", updated_at=at - HEARD_ALL)
+        host_store.update(connection, "host2", seen_at=at - timedelta(seconds=31))
+    says("host1", 8)
+    with world.database.write() as connection:
+        host.mark_silent(connection, before=at - timedelta(seconds=30), now=at)
+    world.reconciler.round()
+    assert world.northbound.topology.gateway_hosts == ("host1",)
+
+
 def test_a_port_is_active_while_its_host_has_it_plugged(world: World) -> None:
     world.reconciler.round()
     assert world.statuses() == {

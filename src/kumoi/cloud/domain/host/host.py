@@ -64,7 +64,8 @@ def register(connection: Connection, host_id: str, hello: HostHello, now: dateti
             strict=True,
         )
     }
-    store.update(connection, host_id, state=UP, seen_at=now, updated_at=now, **facts, **free)
+    since = row.updated_at if row.state == UP else now  # Not of its facts: see leading_outside.
+    store.update(connection, host_id, state=UP, seen_at=now, updated_at=since, **facts, **free)
     return get(connection, host_id)
 
 
