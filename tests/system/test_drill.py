@@ -34,7 +34,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
     with (
         free_slot() as slot,
         live_cloud(
-            f"kdril{slot}", 220 + slot, home, words=["--hosts", "2", "--without", "pipeline"]
+            f"kdril{slot}", 230 + slot, home, words=["--hosts", "2", "--without", "pipeline"]
         ) as cloud,
     ):
         yield cloud

@@ -11,7 +11,7 @@ import contextlib
 import pwd
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,26 +90,21 @@ async def serve_drivers(
     """The same with drivers that the caller has opened. Without a switch the host has servers only."""
     host_dir = host.agent_dir
 
-    def hello(epoch: str, ready_images: frozenset[str]) -> HostHello:
-        return inventory.take(
-            epoch=epoch,
-            hostname=host.name,
-            address=host.underlay_address,
-            host_dir=host_dir,
-            offers={name: driver.offer for name, driver in drivers.items()},
-            allocation=inventory.allocation(
-                host, servers_bytes=sum(driver.disk_bytes() for driver in drivers.values())
-            ),
-            ready_images=ready_images,
-        )
-
     tls = tls_context(host.pki_dir, host.name)
     fenced = Fenced(files_of(host), host.name, cloud.ha_policy) if cloud.is_replicated else None
     async with _upstream(cloud, host, tls) as upstream:
         images = Images(
             drivers=drivers, upstream=upstream, directory=host_dir / "downloads", clock=clock
         )
-        servers = _servers(host, drivers, images, upstream, host_boot, fenced=fenced or NoFence())
+        servers = _servers(
+            host,
+            drivers,
+            images,
+            upstream,
+            host_boot,
+            fenced=fenced or NoFence(),
+            departures=_departures(host, drivers) if cloud.is_cluster else None,
+        )
         arrivals = Arrivals(drivers=drivers, pki_dir=host.pki_dir, host_name=host.name, clock=clock)
         kinds: list[AnyKind] = [
             servers,
@@ -123,7 +118,7 @@ async def serve_drivers(
             files=ThingFiles(host_dir / WANTED_DIR),
             trust=TrustFile(host_dir / TRUST_FILE),
             images=images,
-            hello=hello,
+            hello=_hello(host, drivers),
             clock=clock,
             fenced=fenced,
             switch_remote=host.switch_remote if switch is not None else "",
@@ -136,6 +131,27 @@ async def serve_drivers(
             await agent.run()
 
 
+def _hello(
+    host: HostSettings, drivers: Mapping[str, InstanceDriver]
+) -> Callable[[str, frozenset[str]], HostHello]:
+    """What the host has, each time that it is asked."""
+
+    def hello(epoch: str, ready_images: frozenset[str]) -> HostHello:
+        return inventory.take(
+            epoch=epoch,
+            hostname=host.name,
+            address=host.underlay_address,
+            host_dir=host.agent_dir,
+            offers={name: driver.offer for name, driver in drivers.items()},
+            allocation=inventory.allocation(
+                host, servers_bytes=sum(driver.disk_bytes() for driver in drivers.values())
+            ),
+            ready_images=ready_images,
+        )
+
+    return hello
+
+
 def _servers(
     host: HostSettings,
     drivers: Mapping[str, InstanceDriver],
@@ -144,6 +160,7 @@ def _servers(
     host_boot: str,
     *,
     fenced: Fencing,
+    departures: Departures | None,
 ) -> ServerKind:
     return ServerKind(
         drivers=drivers,
@@ -153,13 +170,15 @@ def _servers(
         ),
         consoles=Consoles(drivers=drivers, upstream=upstream),
         host_boot=host_boot,
-        departures=Departures(
-            drivers=drivers,
-            address=host.underlay_address,
-            pki_dir=host.pki_dir,
-            host_name=host.name,
-        ),
+        departures=departures,
         fenced=fenced,
+    )
+
+
+def _departures(host: HostSettings, drivers: Mapping[str, InstanceDriver]) -> Departures:
+    """Where there is no other host nobody listens."""
+    return Departures(
+        drivers=drivers, address=host.underlay_address, pki_dir=host.pki_dir, host_name=host.name
     )
 
 
