@@ -27,6 +27,9 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 WRITERS = 3
 BEFORE_S, AFTER_S = 2.0, 3.0
 KILLED_WITHIN_S, LOST_WITHIN_S = 12.0, 32.0
+CUT_OFF_WITHIN_S = (
+    75.0  # Where etcd's leader is cut off as well, leases begin anew; seen: 26 to 53 s.
+)
 AGAIN_S = 60.0
 
 
@@ -142,7 +145,7 @@ def test_a_leader_whose_link_is_cut_is_replaced_and_follows_once_it_is_mended(
     Recorder(database, Clock())
     writers = Writers(database, "link")
     try:
-        writers.during(lambda: store.cut(leader), bound_s=LOST_WITHIN_S)
+        writers.during(lambda: store.cut(leader), bound_s=CUT_OFF_WITHIN_S)
         status = keeper.of(store.cloud, leader).read_status()
         other = store.leader()
     finally:
@@ -150,7 +153,7 @@ def test_a_leader_whose_link_is_cut_is_replaced_and_follows_once_it_is_mended(
     record_property("link_slowest_s", round(writers.slowest_s, 1))
     sys.stdout.write(f"link: {len(writers.kept)} kept, slowest {writers.slowest_s:.1f} s\n")
     assert not writers.failed
-    assert 0.5 < writers.slowest_s < LOST_WITHIN_S  # Else nobody saw that it was cut off.
+    assert 0.5 < writers.slowest_s < CUT_OFF_WITHIN_S  # Else nobody saw that it was cut off.
     assert other != leader
     assert all_kept(database, writers.kept)
     assert status is not None
