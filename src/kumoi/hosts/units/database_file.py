@@ -37,6 +37,7 @@ def ensure(path: Path, schema: Path, member: RaftMember | None = None) -> None:
     back to a database alone has what this member has, so the others leave their cluster before.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _unlock(path)
     if not path.exists():
         if member is None:
             _make(path, "create", schema, promise=Promise.KILL)
@@ -84,8 +85,18 @@ def _make(
     """Replace the file by what a command of ovsdb-tool makes."""
     draft = files.draft_of(path)
     draft.unlink(missing_ok=True)
+    _unlock(draft)
     _tool(*options, command, draft, *words)
+    _unlock(draft)
     files.publish(draft, path, promise=promise)
+
+
+def _unlock(path: Path) -> None:
+    """Remove the file by which OVSDB's programs lock a database, which they leave. It is its server's user's,
+    and in a sticky directory the kernel lets not even root open another user's file to create it
+    (fs.protected_regular of 2, as systemd and procps set it).
+    """
+    path.with_name(f".{path.name}.~lock~").unlink(missing_ok=True)
 
 
 def _tool(*words: str | Path) -> str:
