@@ -13,7 +13,8 @@ from tests.stories.compute.conftest import Workbench
 
 from kumoi.base.clock import SetClock
 from kumoi.base.errors import Transient
-from kumoi.cloud.domain.host import witness
+from kumoi.cloud.domain.host import enrolment, witness
+from kumoi.cloud.drivers.instance.fake import EVERYTHING
 from kumoi.cloud.hostapi.messages import Power
 from kumoi.cloud.reconcilers.healing import (
     AGAIN_S,
@@ -155,6 +156,27 @@ def test_a_server_of_a_lost_host_runs_elsewhere_with_all_that_it_was(
     )
     assert ward.book.healing == {}
     assert "moves the servers of lost" in ward.book.words
+
+
+def test_a_server_that_was_on_its_way_from_a_lost_host_is_healed(
+    ward: Ward, admin: Connection
+) -> None:
+    made = ward.server("web", **REBUILD)
+    for host in ward.hosts:
+        host.offers = {"lxc": EVERYTHING}
+        with ward.cloud.database.write() as connection:
+            enrolment.enrol(connection, host.name, f"key of {host.name}")
+        host.register()
+    body = {"os-migrateLive": {"host": THIRD, "block_migration": "auto"}}
+    assert admin.compute.post(f"/servers/{made.id}/action", json=body, microversion="2.80").ok
+    assert admin.compute.get_server(made.id).status == "MIGRATING"
+    ward.lost.settle()
+    ward.lose()
+    ward.looks()
+    assert ward.host_of(made) in (OTHER, THIRD)
+    for host in (ward.third, ward.cloud.host):
+        host.settle()
+    assert ward.bench.show(made).status == "ACTIVE"
 
 
 def test_it_is_said_who_moved_it_and_on_whose_word(ward: Ward, admin: Connection) -> None:

@@ -2,7 +2,7 @@
 
 A server that has been building for longer than BUILD_S gets into ERROR; one to be deleted that never
 had a host is deleted; rows of servers deleted longer than DELETED_KEPT_S ago are removed. Of servers
-being shelved, and of those that move, it takes the step that is due (domain/compute/shelve.py, move.py).
+being shelved, and of those that move, it takes the step that is due (domain/compute/shelve.py, move_lost.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy.engine import Connection
 
 from kumoi.base import log
-from kumoi.cloud.domain.compute import action, move, server_delete, shelve
+from kumoi.cloud.domain.compute import action, move_lost, server_delete, shelve
 from kumoi.cloud.hostapi.messages import InstanceState
 from kumoi.cloud.store.compute import action as action_store
 from kumoi.cloud.store.compute import migration as migration_store
@@ -61,7 +61,7 @@ class ServerReconciler:
             for row in store.being_shelved(connection):
                 shelve.advance(connection, row, at)
             for row in store.being_moved(connection):
-                move.repair(connection, row, at)
+                move_lost.repair(connection, row, at)
             for row in _imaged(connection):
                 store.update(connection, row, now=at, imaging=False)
             purged = store.purge(connection, before=at - retention)

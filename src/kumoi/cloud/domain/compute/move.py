@@ -10,7 +10,7 @@ settling     whoever listened in it listens again, or the time for that is up; t
 leaving      the first host removes what it has; the server is as any other
 returning    the other host could not start it and removes what it has; then the first one starts it again
 
-Until `starting` the first host has the only disk that is whole, and giving up means starting it there. From then on
+Where a host is lost on the way, see move_lost.py. Until `starting` the first host has the only disk that is whole, and giving up means starting it there. From then on
 the second has it, and only its own word that it could not start the server takes the server back.
 """
 
@@ -51,8 +51,6 @@ ACTIONS = {COLD: "migrate", LIVE: "live-migration"}
 EMPTY_S, EMPTY_LEAST_S = 30, 2
 """How long connections may take to end, and how long balancers take to give no new ones."""
 SETTLE_S = 300  # A server that begins with cloud-init took more than a minute on a busy machine.
-SILENT_S = 600
-"""So long a copy may go on without a word."""
 STATES = {
     Power.RUNNING: (
         InstanceState.RUNNING,
@@ -67,7 +65,7 @@ class ServerMove(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the steps need; the column `move`. `power` is what is wanted of the server afterwards, `vm_state` what it is
     shown as meanwhile, `claims` what it claims on either host. `asked` is the generation in which a host was
     asked for what the step waits for. `ports` are those of members of balancers, `listened` those on which
-    somebody did.
+    somebody did. `fault` is why it comes back, or why it does not go on (move_lost.py).
     """
 
     source: str
@@ -140,7 +138,7 @@ def cancel(connection: Connection, caller: Caller, key: str, number: str, now: d
     if row.moving not in (COPYING, EMPTYING):
         raise Conflict(f"Instance {row.id} has left its host by now: its move ends in a moment.")
     action.record(connection, caller, row, "live_migration_cancel", now)
-    _give_up(connection, row, now, "It was cancelled.", ended=MigrationStatus.CANCELLED)
+    give_up(connection, row, now, "It was cancelled.", ended=MigrationStatus.CANCELLED)
 
 
 def under_way(connection: Connection, row: Server, number: str) -> Migration:
@@ -172,29 +170,13 @@ def advance(connection: Connection, row: Server, now: datetime) -> None:
         STEPS[row.moving](connection, row, of(row), now)
 
 
-def repair(connection: Connection, row: Server, now: datetime) -> None:
-    """As `advance`, and gives up where nothing can come any more."""
-    move = of(row)
-    if row.moving in DEPARTING and row.power != Power.ABSENT:
-        target = host_store.get(connection, move.target)
-        if target is None or not target.is_up:
-            fault = f"Host {move.target} is down."
-            _give_up(connection, row, now, fault)
-            return
-        if now - row.updated_at > timedelta(seconds=SILENT_S):
-            fault = f"Nothing came of the disk for {SILENT_S} s."
-            _give_up(connection, row, now, fault)
-            return
-    advance(connection, row, now)
-
-
 def abandon(connection: Connection, row: Server, now: datetime) -> None:
     """After the deletion of a server that was on its way."""
     if row.moving:
         move = of(row)
-        _release(connection, row.move_host_id, move)
+        release(connection, row.move_host_id, move)
         store.update(connection, row, now=now, moving="", move=None, move_host_id=None)
-        _touch(connection, row, move)
+        touch(connection, row, move)
         if row.moving not in DEPARTING:
             store.touch(connection, row.move_host_id or "", row.id)
         migration_store.end(connection, row.id, MigrationStatus.ERROR, now)
@@ -204,8 +186,7 @@ def _require_movable(connection: Connection, row: Server) -> None:
     """Raises Conflict."""
     if row.moving:  # Its former host has not removed it yet.
         raise Conflict(f"Instance {row.id} is still being removed from {row.move_host_id}.")
-    host = host_store.get(connection, row.host_id or "")
-    if host is None or not host.is_up:
+    if not is_up(connection, row.host_id or ""):
         raise Conflict(
             f"Host {row.host_id} of instance {row.id} is down: nobody can read its disk."
         )
@@ -249,7 +230,7 @@ def _copy(connection: Connection, row: Server, move: ServerMove, now: datetime) 
     """Once little is left to copy, the server is to stop; where balancers use it, not at once."""
     said = _said(row, move)
     if said is not None and said.fault:
-        _give_up(connection, row, now, said.fault)
+        give_up(connection, row, now, said.fault)
     elif said is None or said.state is ArrivalState.COPYING:
         return
     elif move.power == Power.STOPPED:
@@ -283,7 +264,7 @@ def _stopping(connection: Connection, row: Server, move: ServerMove, now: dateti
     if row.state == InstanceState.STOPPED:
         _finish(connection, row, move, now)
     elif row.state == InstanceState.FAILED:
-        _give_up(connection, row, now, row.fault or "")
+        give_up(connection, row, now, row.fault or "")
 
 
 def _finish(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
@@ -294,7 +275,7 @@ def _finish(connection: Connection, row: Server, move: ServerMove, now: datetime
 def _finishing(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     said = _said(row, move)
     if said is not None and said.fault:
-        _give_up(connection, row, now, said.fault)
+        give_up(connection, row, now, said.fault)
     elif said is not None and said.state is ArrivalState.COMPLETE:
         _switch(connection, row, move, now)
 
@@ -314,12 +295,12 @@ def _switch(connection: Connection, row: Server, move: ServerMove, now: datetime
 
 
 def _start(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
-    if row.observed_generation < row.generation:
+    if row.observed_generation < row.generation or not is_up(connection, move.target):
         return
     if row.state == InstanceState.FAILED:
         _return(connection, row, move, now)
     elif row.state in STATES[Power(move.power)]:
-        started = msgspec.structs.replace(move, since=now)
+        started = msgspec.structs.replace(move, since=now, fault="")
         if move.listened:
             values = {"moving": SETTLING, "move": msgspec.to_builtins(started)}
             store.tell(connection, row, now=now, **values)
@@ -336,7 +317,7 @@ def _settle(connection: Connection, row: Server, move: ServerMove, now: datetime
 
 def _leave(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     store.tell(connection, row, now=now, moving=LEAVING)
-    _touch(connection, row, move)
+    touch(connection, row, move)
     resting.touch(connection, row)
     kinds = [each.kind for each in migration_store.under_way(connection, row.id)]
     ended = MigrationStatus.COMPLETED if kinds == [LIVE] else MigrationStatus.CONFIRMED
@@ -347,7 +328,7 @@ def _leave(connection: Connection, row: Server, move: ServerMove, now: datetime)
 
 def _leaving(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     if not _is_awaited(connection, row, move, at=move.source):
-        _release(connection, move.source, move)
+        release(connection, move.source, move)
         store.update(connection, row, now=now, **NOWHERE)
 
 
@@ -369,7 +350,7 @@ def _return(connection: Connection, row: Server, move: ServerMove, now: datetime
 
 def _returning(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     if not _is_awaited(connection, row, move, at=move.target):
-        _give_up(connection, row, now, move.fault)
+        give_up(connection, row, now, move.fault)
 
 
 STEPS: dict[str, Callable[[Connection, Server, ServerMove, datetime], None]] = {
@@ -391,10 +372,15 @@ NOWHERE: dict[str, Any] = {
 }
 
 
-# What they share.
+# What they share, and move_lost.py with them.
 
 
-def _give_up(
+def is_up(connection: Connection, host_id: str) -> bool:
+    found = host_store.get(connection, host_id)
+    return found is not None and found.is_up
+
+
+def give_up(
     connection: Connection,
     row: Server,
     now: datetime,
@@ -404,9 +390,9 @@ def _give_up(
 ) -> None:
     """The server is, and runs, where it was; the other host has none, or has removed what it had."""
     move = of(row)
-    _release(connection, move.target, move)
+    release(connection, move.target, move)
     store.want(connection, row, now=now, **NOWHERE, power=move.power)
-    _touch(connection, row, move)
+    touch(connection, row, move)
     resting.touch(connection, row)
     migration_store.end(connection, row.id, ended, now)
     action.end(connection, row.id, now, fault=fault)
@@ -418,10 +404,10 @@ def _want(
 ) -> None:
     """A new generation, for both hosts."""
     store.want(connection, row, now=now, move=msgspec.to_builtins(move), **values)
-    _touch(connection, row, move)
+    touch(connection, row, move)
 
 
-def _touch(connection: Connection, row: Server, move: ServerMove) -> None:
+def touch(connection: Connection, row: Server, move: ServerMove) -> None:
     """Both hosts look again: the other one at the server itself once it was told of it."""
     store.touch(connection, move.source, row.id)
     if row.moving in ARRIVING:
@@ -442,7 +428,7 @@ def _is_awaited(connection: Connection, row: Server, move: ServerMove, *, at: st
     )
 
 
-def _release(connection: Connection, host_id: str | None, move: ServerMove) -> None:
+def release(connection: Connection, host_id: str | None, move: ServerMove) -> None:
     if host_id is not None:
         _claim(connection, host_id, move.claims, sign=-1)
 

@@ -21,7 +21,15 @@ from kumoi.base import log
 from kumoi.base.errors import Conflict, Invalid
 from kumoi.base.ids import new_id, new_request_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.compute import action, boot_image, placement, server_group, snapshot
+from kumoi.cloud.domain.compute import (
+    action,
+    boot_image,
+    move_lost,
+    placement,
+    server_group,
+    snapshot,
+)
+from kumoi.cloud.domain.compute import move as server_move
 from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.hostapi.messages import InstanceState, Power
 from kumoi.cloud.scheduler.choose import Decision, RequestSpec
@@ -65,8 +73,8 @@ def why_not(row: Server) -> str:
         return "it is being deleted"
     if row.host_id is None:
         return "it is on no host"
-    if row.moving:
-        return "it is being moved to another host"
+    if row.moving and (why := move_lost.why_not_healed(row)):
+        return why
     if row.shelf:
         return "it is being shelved, or is back in a moment"
     return ""
@@ -77,11 +85,17 @@ def move(connection: Connection, row: Server, now: datetime, order: HealOrder) -
     if why := why_not(row):
         raise Conflict(f"Instance {row.id} cannot be evacuated: {why}.")
     old_host_id = row.host_id or ""
+    if row.moving in server_move.ARRIVING:
+        host_id = move_lost.take_back(connection, row, now, order.to_host_id)
+        _record(connection, row, host_id, now, order)
+        return host_id
     spec, image = _wanted(connection, row, order)
     decision = placement.place(connection, spec)
     if decision.host_id is None:
         reasons = "; ".join(decision.reasons)
         raise Invalid(f"No valid host was found. {reasons}.", field="evacuate")
+    if row.moving:
+        row = move_lost.leave_move(connection, row, now)
     placement.release(connection, row)
     snapshot.abandon(connection, row)
     changes = _changes(connection, row, decision, spec) | {"image": image}

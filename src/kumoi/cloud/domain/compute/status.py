@@ -99,7 +99,7 @@ def of(server: Server) -> ComputeStatus:
         rescue=server.rescue is not None,
         unrescuing=server.observed_generation < server.unrescued,
         shelf=server.shelf,
-        moved="" if server.moving in ("", "leaving") else (server.move or {})["vm_state"],
+        moved=_moved(server),
     )
     return _status(known)
 
@@ -121,6 +121,15 @@ def require(
         raise Conflict(
             f"Cannot '{verb}' instance {server.id} while it is in task_state {now.task_state}"
         )
+
+
+def _moved(server: Server) -> str:
+    """What a server on its way is shown as: failed where its new host went down (move_lost.py)."""
+    if server.moving in ("", "leaving"):
+        return ""
+    known = server.move or {}
+    is_stranded = server.moving == "starting" and known.get("fault")
+    return "error" if is_stranded else str(known["vm_state"])
 
 
 class _Known(NamedTuple):
@@ -169,6 +178,8 @@ def _status(known: _Known) -> ComputeStatus:
 
 def _elsewhere(known: _Known, vm_state: str, power_state: int) -> ComputeStatus:
     """Of a server that leaves its host, for another or for the shelf."""
+    if known.moved == "error":
+        return ComputeStatus("ERROR", "error", MIGRATING, power_state)
     if known.moved:
         return ComputeStatus("MIGRATING", known.moved, MIGRATING, power_state)
     vm_state = ON_THE_SHELF.get(known.shelf, vm_state)
