@@ -145,6 +145,9 @@ class NoteKind:
     def plan(self, spec: tuple[str, str], seen: str | None) -> Sequence[str]:
         return () if seen == spec[1] else (f"write {spec[1]}",)
 
+    def is_prepared(self, spec: tuple[str, str], actions: Sequence[str]) -> bool:  # noqa: ARG002 - the contract's
+        return True
+
     async def prepare(self, spec: tuple[str, str], actions: Sequence[str]) -> None:
         """Nothing is needed."""
 

@@ -1,6 +1,6 @@
 """Images on this host: each is fetched and made ready once, however many servers need it.
 
-Servers wait for the image they need. Images that the control plane names as worth having are
+Servers wait for the image they need, each project's for its turn (turns.py). Images that the control plane names as worth having are
 prefetched, one at a time. One that no server has used for a while is removed, sooner when the disk is
 getting full.
 """
@@ -16,11 +16,13 @@ from pathlib import Path
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import KumoiError, Permanent
+from kumoi.cloud.agent.turns import Turns
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
 from kumoi.cloud.hostapi.client import Upstream
 from kumoi.cloud.hostapi.messages import ImageContent
 
 FETCHES_MAX = 2
+PREFETCHING = "prefetching"  # Has turns as a project has.
 UNUSED_KEPT_S = 3_600.0
 UNUSED_KEPT_FULL_S = 30.0  # When the disk is getting full.
 FREE_FRACTION_MIN = 0.1
@@ -48,7 +50,7 @@ class Images:
         self._used_at_s: dict[str, float] = {}
         self._prefetched: frozenset[str] = frozenset()
         self._locks: dict[str, asyncio.Lock] = {}
-        self._slots = asyncio.Semaphore(FETCHES_MAX)
+        self._turns = Turns(FETCHES_MAX)
         self._ids: dict[str, set[str]] = {}
         self._ready = {name: driver.ready_images() for name, driver in drivers.items()}
         self._prefetch: asyncio.Queue[Sequence[ImageContent]] = asyncio.Queue(maxsize=1)
@@ -72,17 +74,25 @@ class Images:
             if any(image.sha256 in ready for ready in self._ready.values()):
                 self.changed.set()
 
-    async def ensure(self, image: ImageContent, driver: str) -> None:
-        """Have it ready for that driver. Raises Transient or Permanent."""
+    def is_ready(self, image: ImageContent, driver: str) -> bool:
+        """Whether `ensure` has nothing to wait for."""
+        return image.sha256 in self._ready[driver]
+
+    async def ensure(self, image: ImageContent, driver: str, *, owner: str) -> None:
+        """Have it ready for that driver, in a turn of the project `owner`; of an image's own where a control
+        plane of an earlier release names none. Raises Transient or Permanent.
+        """
         if len(image.sha256) != _SHA256_LENGTH or not _SHA256_DIGITS.issuperset(image.sha256):
             raise Permanent(f"image {image.id} has no proper content hash")
         self._used_at_s[image.sha256] = self._clock.monotonic()
-        if image.sha256 in self._ready[driver]:
+        if self.is_ready(image, driver):
             return
-        async with self._locks.setdefault(image.sha256, asyncio.Lock()):
-            if image.sha256 not in self._ready[driver]:
-                async with self._slots:
-                    await self._fetch(image, driver)
+        async with (
+            self._turns.turn((image.sha256, driver), owner or image.sha256),
+            self._locks.setdefault(image.sha256, asyncio.Lock()),
+        ):
+            if not self.is_ready(image, driver):
+                await self._fetch(image, driver)
 
     def prefetch(self, images: Sequence[ImageContent]) -> None:
         """Have these ready some time, instead of those named here before."""
@@ -104,7 +114,7 @@ class Images:
                     if image.disk_format not in driver.offer.formats:
                         continue
                     try:
-                        await self.ensure(image, name)
+                        await self.ensure(image, name, owner=PREFETCHING)
                     except KumoiError as error:
                         log.failure("image.not_prefetched", error, image=image.id, driver=name)
 

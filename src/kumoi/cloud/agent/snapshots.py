@@ -1,6 +1,7 @@
 """Snapshots: images that the control plane wants made of servers here.
 
-Each is written to a file, sent, and the file removed; one at a time, for it reads a whole disk. A
+Each is written to a file, sent, and the file removed; one at a time, for it reads a whole disk, each project's in its
+turn (turns.py). A
 snapshot stays wanted until its content has arrived, so one that a kill interrupts begins anew.
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from kumoi.base import log
 from kumoi.base.errors import KumoiError, Permanent, Transient
+from kumoi.cloud.agent.turns import TurnOrder
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
 from kumoi.cloud.hostapi.client import Upstream
 from kumoi.cloud.hostapi.messages import InstanceSpec
@@ -31,7 +33,9 @@ class Snapshots:
         self._drivers = drivers
         self._upstream = upstream
         self._directory = directory
-        self._queue: asyncio.Queue[tuple[str, InstanceSpec]] = asyncio.Queue()
+        self._waiting: list[tuple[str, InstanceSpec]] = []
+        self._order = TurnOrder()
+        self._asked = asyncio.Event()
         self._begun: dict[str, None] = {}
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -40,14 +44,15 @@ class Snapshots:
         for image_id in server.snapshots:
             if image_id not in self._begun:
                 self._begun[image_id] = None
-                self._queue.put_nowait((image_id, server))
+                self._waiting.append((image_id, server))
+                self._asked.set()
         while len(self._begun) > REMEMBERED_MAX:
             self._begun.pop(next(iter(self._begun)))
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            image_id, server = await self._queue.get()
+            image_id, server = await self._next()
             for attempt in range(1, ATTEMPTS_MAX + 1):
                 try:
                     await self._make(image_id, server)
@@ -61,6 +66,14 @@ class Snapshots:
                 else:
                     log.event("snapshot.made", image=image_id, server=server.id)
                     break
+
+    async def _next(self) -> tuple[str, InstanceSpec]:
+        while not self._waiting:
+            self._asked.clear()
+            await self._asked.wait()
+        chosen = self._order.choose(self._waiting, lambda waiting: waiting[1].owner)
+        self._waiting.remove(chosen)
+        return chosen
 
     async def _make(self, image_id: str, server: InstanceSpec) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -237,15 +237,30 @@ class Tending:
         else:
             attempt.seen = seen
             attempt.actions = () if attempt.wanted.fault else kind.plan(spec, seen)
+            if attempt.actions and not kind.is_prepared(spec, attempt.actions):
+                await self._prepare(attempt)
+                seen = attempt.seen
             if not attempt.actions:
                 return seen
-            await kind.prepare(spec, attempt.actions)
             await self._in_thread(kind.apply, spec, attempt.actions)
             done = [str(action) for action in attempt.actions]
         seen = await self._in_thread(kind.observe, thing_id, spec)
         seconds = round(self._clock.monotonic() - began, 4)
         log.event("thing.converged", actions=done, seconds=seconds)
         return seen
+
+    async def _prepare(self, attempt: _Attempt) -> None:
+        """Without a slot: what a project's things wait for, such as an image to be unpacked, keeps no other
+        project's waiting. Then the host is looked at anew.
+        """
+        kind, spec = attempt.kind, attempt.spec
+        self._slots.release()
+        try:
+            await kind.prepare(spec, attempt.actions)
+        finally:
+            await self._slots.acquire()
+        attempt.seen = await self._in_thread(kind.observe, attempt.wanted.key.id, spec)
+        attempt.actions = kind.plan(spec, attempt.seen)
 
     async def _retry_or_fail(
         self, attempt: _Attempt, progress: _Progress, error: Exception

@@ -48,10 +48,11 @@ class ArrivalSpec(Strict, frozen=True, kw_only=True):
 
 
 class Arrival(ArrivalSpec, frozen=True, kw_only=True):
-    """With its thing's id and generation."""
+    """With its thing's id, generation and owner."""
 
     id: str
     generation: int
+    owner: str = ""
 
 
 class ArrivalStatus(Message, frozen=True, kw_only=True):
@@ -68,7 +69,9 @@ class ArrivalStatus(Message, frozen=True, kw_only=True):
 def arrival_thing(arrival: Arrival) -> Thing:
     fields = {name: getattr(arrival, name) for name in ArrivalSpec.__struct_fields__}
     spec = raw(ArrivalSpec(**fields))
-    return Thing(kind=ARRIVAL, id=arrival.id, generation=arrival.generation, spec=spec)
+    return Thing(
+        kind=ARRIVAL, id=arrival.id, generation=arrival.generation, spec=spec, owner=arrival.owner
+    )
 
 
 def read_arrival(thing: Thing) -> Arrival:
@@ -78,4 +81,4 @@ def read_arrival(thing: Thing) -> Arrival:
     except msgspec.DecodeError as error:
         raise NotUnderstood(str(error)) from error
     fields = msgspec.structs.asdict(spec)
-    return Arrival(id=thing.id, generation=thing.generation, **fields)
+    return Arrival(id=thing.id, generation=thing.generation, owner=thing.owner, **fields)

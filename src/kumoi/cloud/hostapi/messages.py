@@ -2,7 +2,7 @@
 
 A server is a thing (things.py). Its spec says everything about it: the host needs nothing else, and
 keeps the last one so that it reboots into the right state while the control plane is away. What nobody
-on a host reads is not sent: a server's name, its project.
+on a host reads is not sent: a server's name. Its project is said by its thing.
 
 A spec is read strictly, and written without fields that have their default. So a field that a later
 release adds is sent only for the servers that use it, and a host that does not know it refuses those
@@ -125,10 +125,11 @@ class ServerSpec(Strict, frozen=True, kw_only=True):
 
 
 class InstanceSpec(ServerSpec, frozen=True, kw_only=True):
-    """A server's spec with its thing's id and generation, as drivers get it."""
+    """A server's spec with its thing's id, generation and owner, as drivers get it."""
 
     id: str
     generation: int
+    owner: str = ""
 
 
 class ServerStatus(Message, frozen=True, kw_only=True):
@@ -153,7 +154,9 @@ def server_thing(server: InstanceSpec) -> Thing:
         return absent(ThingKey(SERVER, server.id), server.generation)
     fields = {name: getattr(server, name) for name in ServerSpec.__struct_fields__}
     spec = msgspec.Raw(msgspec.json.encode(ServerSpec(**fields)))
-    return Thing(kind=SERVER, id=server.id, generation=server.generation, spec=spec)
+    return Thing(
+        kind=SERVER, id=server.id, generation=server.generation, spec=spec, owner=server.owner
+    )
 
 
 def read_images(raws: Iterable[msgspec.Raw]) -> list[ImageContent]:
@@ -174,4 +177,4 @@ def read_server(thing: Thing) -> InstanceSpec:
     if spec.power is Power.ABSENT:
         raise NotUnderstood("a spec does not say that its server is absent")
     fields = msgspec.structs.asdict(spec)
-    return InstanceSpec(id=thing.id, generation=thing.generation, **fields)
+    return InstanceSpec(id=thing.id, generation=thing.generation, owner=thing.owner, **fields)

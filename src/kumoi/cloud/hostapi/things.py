@@ -51,7 +51,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 class Thing(Message, frozen=True, kw_only=True, omit_defaults=True):
     """One thing as wanted. `generation` grows with each change that the host must act on; a host
     refuses one older than it knows. An `absent` thing must be removed with everything it has, and
-    needs no spec: so a host can remove one whose spec it would not understand.
+    needs no spec: so a host can remove one whose spec it would not understand. `owner` is the project
+    that it is of, where its kind shares what a host has by projects; an earlier release neither says nor reads it.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class Thing(Message, frozen=True, kw_only=True, omit_defaults=True):
     generation: int
     absent: bool = False
     spec: msgspec.Raw = NOTHING
+    owner: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
     @property
     def key(self) -> ThingKey:

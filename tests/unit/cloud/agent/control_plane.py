@@ -82,6 +82,7 @@ class FakeControlPlane:
     given_up: list[str] = field(default_factory=list)
     consoles: dict[str, str] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
+    held_images: dict[str, asyncio.Event] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     questions: list[Question] = field(default_factory=list)
     answers: list[WitnessAnswer] = field(default_factory=list)
@@ -146,6 +147,8 @@ class FakeControlPlane:
     async def fetch_image(self, image: ImageContent, path: Path) -> None:
         self._check()
         self.fetched.append(image.id)
+        if held := self.held_images.get(image.id):
+            await held.wait()
         path.write_bytes(self.image_file)  # noqa: ASYNC240 - a few bytes, in a test
 
     async def send_image(self, image_id: str, path: Path) -> None:

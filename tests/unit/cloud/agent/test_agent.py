@@ -374,6 +374,43 @@ async def test_reports_wait_for_the_control_plane(host: Host) -> None:
 
 
 @story
+async def test_servers_that_wait_for_their_images_keep_no_other_projects_waiting(
+    host: Host,
+) -> None:
+    """As many as an agent does things at once, and more, each with an image of its own."""
+    slow = asyncio.Event()
+    numbers = range(10, 10 + 2 * tending.TOGETHER_MAX)
+    for number in numbers:
+        image = msgspec.structs.replace(IMAGE, id=f"slow-{number}", sha256=f"{number:064d}")
+        host.control.held_images[image.id] = slow
+        host.control.want(msgspec.structs.replace(server(number), image=image, owner="ada"))
+    other = msgspec.structs.replace(IMAGE, id="bo", sha256="b" * 64)
+    theirs = msgspec.structs.replace(server(1), image=other, owner="bo")
+    async with host.running():
+        await until(lambda: len(host.control.fetched) == 1)
+        host.control.want(theirs)
+        await until(lambda: host.control.state_of(theirs) is InstanceState.RUNNING)
+        assert host.control.fetched == [host.control.fetched[0], "bo"]
+        host.control.want(msgspec.structs.replace(theirs, generation=2, power=Power.ABSENT))
+        await until(lambda: host.control.state_of(theirs) is InstanceState.ABSENT)
+        slow.set()
+        wanted = [server(number) for number in numbers]
+        await until(
+            lambda: {host.control.state_of(one) for one in wanted} == {InstanceState.RUNNING}
+        )
+
+
+@story
+async def test_snapshots_are_made_of_each_project_in_turn(host: Host) -> None:
+    mine = [f"ada-{number}" for number in range(5)]
+    ada = msgspec.structs.replace(server(1), snapshots=mine, owner="ada")
+    host.control.want(ada, msgspec.structs.replace(server(2), snapshots=["bo"], owner="bo"))
+    async with host.running():
+        await until(lambda: len(host.control.sent) == len(mine) + 1)
+    assert list(host.control.sent)[:2] == ["ada-0", "bo"]
+
+
+@story
 async def test_an_image_worth_having_is_made_ready_by_those_drivers_that_take_it(
     host: Host,
 ) -> None:

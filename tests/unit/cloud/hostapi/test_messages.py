@@ -37,6 +37,13 @@ def test_a_host_reads_what_the_control_plane_wrote() -> None:
     assert read_server(sent) == server
 
 
+def test_a_server_says_whose_it_is_beside_its_spec_where_the_release_before_reads_over_it() -> None:
+    server = msgspec.structs.replace(PLAIN, owner="project")
+    thing = server_thing(server)
+    assert (thing.owner, bytes(thing.spec)) == ("project", b'{"power":"running"}')
+    assert read_server(msgspec.json.decode(raw(thing), type=Thing)) == server
+
+
 def test_an_absent_server_is_an_absent_thing() -> None:
     gone = server_thing(msgspec.structs.replace(PLAIN, power=Power.ABSENT))
     assert (gone.absent, bytes(gone.spec)) == (True, b"{}")

@@ -20,6 +20,7 @@ from kumoi.cloud.hostapi.arrival import (
     ArrivalStatus,
     read_arrival,
 )
+from kumoi.cloud.hostapi.messages import ImageContent
 from kumoi.cloud.hostapi.things import NotUnderstood, Thing
 
 
@@ -67,6 +68,11 @@ def plan(spec: Arrival, seen: SeenArrival | None) -> list[Action]:
     return [Fail(seen.fault)] if seen.fault else []
 
 
+def _image_for(spec: Arrival, actions: Sequence[Action]) -> ImageContent | None:
+    """The image below the disk comes first: without it the disk is of no use."""
+    return spec.image if any(isinstance(action, Fetch) for action in actions) else None
+
+
 class ArrivalKind:
     name = ARRIVAL
 
@@ -101,10 +107,13 @@ class ArrivalKind:
     def plan(self, spec: Arrival, seen: SeenArrival | None) -> Sequence[Action]:
         return plan(spec, seen)
 
+    def is_prepared(self, spec: Arrival, actions: Sequence[Action]) -> bool:
+        image = _image_for(spec, actions)
+        return image is None or self._images.is_ready(image, spec.driver)
+
     async def prepare(self, spec: Arrival, actions: Sequence[Action]) -> None:
-        """The image below the disk comes first: without it the disk is of no use."""
-        if spec.image is not None and any(isinstance(action, Fetch) for action in actions):
-            await self._images.ensure(spec.image, spec.driver)
+        if image := _image_for(spec, actions):
+            await self._images.ensure(image, spec.driver, owner=spec.owner)
 
     def apply(self, spec: Arrival, actions: Sequence[Action]) -> None:
         for action in actions:

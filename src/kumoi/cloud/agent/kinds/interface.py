@@ -51,8 +51,12 @@ class AgentKind(Protocol[Spec, Seen, Action]):
         """What to do, in order; pure."""
         ...
 
+    def is_prepared(self, spec: Spec, actions: Sequence[Action]) -> bool:
+        """Whether what the actions need is there."""
+        ...
+
     async def prepare(self, spec: Spec, actions: Sequence[Action]) -> None:
-        """Wait for what the actions need."""
+        """Wait for what the actions need. It may take long, and other things do not wait for it."""
         ...
 
     def apply(self, spec: Spec, actions: Sequence[Action]) -> None: ...

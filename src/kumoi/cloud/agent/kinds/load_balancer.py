@@ -62,6 +62,9 @@ class LoadBalancerKind:
         states = self._probing.states(spec)
         return plan(spec, seen, states, socket=socket, directory=directory)
 
+    def is_prepared(self, spec: BalancerThing, actions: Sequence[BalancerAction]) -> bool:  # noqa: ARG002 - the contract's
+        return True
+
     async def prepare(self, spec: BalancerThing, actions: Sequence[BalancerAction]) -> None:
         """Nothing is needed."""
 

@@ -113,10 +113,13 @@ class ServerKind:
         starts = (n for n, action in enumerate(actions) if isinstance(action, Start))
         return actions[: next(starts, len(actions))]
 
+    def is_prepared(self, spec: InstanceSpec, actions: Sequence[Action]) -> bool:
+        needed = _images_for(spec, actions)
+        return all(self._images.is_ready(image, spec.driver) for image in needed)
+
     async def prepare(self, spec: InstanceSpec, actions: Sequence[Action]) -> None:
-        if any(isinstance(action, Build | Start) for action in actions):
-            for image in _images_of(spec):
-                await self._images.ensure(image, spec.driver)
+        for image in _images_for(spec, actions):
+            await self._images.ensure(image, spec.driver, owner=spec.owner)
 
     def apply(self, spec: InstanceSpec, actions: Sequence[Action]) -> None:
         driver = self._driver(spec)
@@ -232,6 +235,11 @@ class ServerKind:
 
     def _driver(self, spec: InstanceSpec) -> InstanceDriver:
         return self._drivers[spec.driver]
+
+
+def _images_for(server: InstanceSpec, actions: Sequence[Action]) -> list[ImageContent]:
+    is_needed = any(isinstance(action, Build | Start) for action in actions)
+    return _images_of(server) if is_needed else []
 
 
 def _images_of(server: InstanceSpec) -> list[ImageContent]:

@@ -96,6 +96,7 @@ def _things(connection: Connection, rows: Iterable[Server]) -> list[Thing]:
             spec = messages.Arrival(
                 id=row.id,
                 generation=row.generation,
+                owner=row.project_id,
                 driver=row.driver,
                 build=row.build,
                 disk_gib=server_resize.disk_gib(row),

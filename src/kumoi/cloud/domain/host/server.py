@@ -207,6 +207,7 @@ def _message(
     return messages.InstanceSpec(
         id=row.id,
         generation=row.generation,
+        owner=row.project_id,
         power=Power(row.power),
         driver=row.driver,
         hostname=row.hostname,
