@@ -551,6 +551,28 @@ def test_of_a_pools_threads_one_client_has_few_and_another_is_next() -> None:
     assert order[2:] == ["noisy again", "third", "noisy once more"]
 
 
+@pytest.mark.parametrize(("has_company", "order"), [(False, "aab"), (True, "aba")])
+def test_in_company_a_client_whose_requests_wait_rests_after_each(
+    monkeypatch: pytest.MonkeyPatch, *, has_company: bool, order: str
+) -> None:
+    """Meanwhile others have the thread, also who comes later."""
+    monkeypatch.setattr(turns, "REST", 1e9)
+    had: list[str] = []
+
+    async def story() -> None:
+        threads = ThreadTurns(1, 1, at_once, have_company=lambda: has_company)
+        first = asyncio.create_task(threads.run("a", lambda: had.append("a")))
+        second = asyncio.create_task(threads.run("a", lambda: had.append("a")))
+        await first
+        if not has_company:
+            await second
+        await threads.run("b", lambda: had.append("b"))
+        await second
+
+    asyncio.run(story())
+    assert "".join(had) == order
+
+
 def test_a_turn_of_a_request_that_was_given_up_is_the_next_ones() -> None:
     async def story() -> str:
         threads, gate = ThreadTurns(1, 1, at_once), asyncio.Event()

@@ -46,7 +46,8 @@ class HandlerRunner:
         self._threads = threads
         self._commits = commits
         self._is_local = is_local
-        self._each = EACH_WAITING if waits or not is_local else EACH
+        self._computes = is_local and not waits
+        self._each = EACH if self._computes else EACH_WAITING
         self._turns = LoopTurns(self._gives_way)
         self._pools: dict[str, ThreadTurns] = {}
         self._spent_s: dict[int, float] = {}  # By the id of a route, of which there are few.
@@ -64,7 +65,10 @@ class HandlerRunner:
         if turns is None:  # Made inside the running loop.
             size = self._threads[pool]
             each = min(self._each, max(1, size // 2))
-            turns = self._pools[pool] = ThreadTurns(size, each, self.turn)
+            rests = self._computes and not pool  # Hashing, which has its own, takes no lock.
+            turns = self._pools[pool] = ThreadTurns(
+                size, each, self.turn, have_company=self._turns.have_company if rests else _never
+            )
         return await turns.run(client, act)
 
     async def turn(self, client: str) -> None:
@@ -106,6 +110,10 @@ class HandlerRunner:
             spent_s, reads = after[0] - before[0], after[1] - before[1]
             self._spent_s[id(route)] = time.perf_counter() - began if reads else spent_s
         return reply
+
+
+def _never() -> bool:
+    return False
 
 
 def _usage() -> tuple[float, int]:

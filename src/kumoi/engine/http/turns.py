@@ -21,6 +21,7 @@ RETRY_AFTER_S = 1.0
 COMPANY_S = 0.05  # So long after a turn of another client this one is not alone.
 GAP = 3  # Looks at the network without a turn of a client that has company.
 PACE_S = 0.001  # Between two turns of a client that gives way to another's thread.
+REST, REST_MAX_S = 2, 0.1  # Times what a request of a crowded client took, before its next one.
 FEW = 4  # Requests that wait, of a client to whose thread others give way.
 BUSY = "Too many requests at once; try again later."
 
@@ -77,9 +78,9 @@ class LoopTurns:
 
     def is_crowded(self, client: str) -> bool:
         """Whether it has company, and requests of its own wait for each other."""
-        return bool(self._waiting.get(client)) and self._has_company()
+        return bool(self._waiting.get(client)) and self.have_company()
 
-    def _has_company(self) -> bool:
+    def have_company(self) -> bool:
         return asyncio.get_running_loop().time() < self._company_until_s
 
     def _look(self, client: str, looks: int) -> None:
@@ -88,7 +89,7 @@ class LoopTurns:
             del self._waiting[client]
         elif self._gives_way(client):
             loop.call_later(PACE_S, self._give, client)
-        elif looks <= GAP and self._has_company():
+        elif looks <= GAP and self.have_company():
             loop.call_soon(self._look, client, looks + 1)
         else:
             self._give(client)
@@ -100,10 +101,21 @@ class LoopTurns:
 
 class ThreadTurns:
     """Of handlers that run in threads. A client has at most `each` of `size` at a time, and those that
-    wait have one after the other. Each begins in its client's `turn` of the event loop.
+    wait have one after the other. Each begins in its client's `turn` of the event loop. Where they compute
+    and `have_company` is true, a client whose requests wait for each other rests after each of them: what computes
+    takes the interpreter's lock from the others' requests in the loop.
     """
 
-    def __init__(self, size: int, each: int, turn: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        size: int,
+        each: int,
+        turn: Callable[[str], Awaitable[None]],
+        *,
+        have_company: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._have_company = have_company
+        self._resting: set[str] = set()
         self._size = size
         self._each = each
         self._turn = turn
@@ -123,7 +135,21 @@ class ThreadTurns:
         with contextlib.ExitStack() as ends:
             await self._enter(client, ends)
             await self._turn(client)
-            return await anyio.to_thread.run_sync(act, limiter=self._limiter)
+            began_s = asyncio.get_running_loop().time()
+            try:
+                return await anyio.to_thread.run_sync(act, limiter=self._limiter)
+            finally:
+                self._rest(client, began_s)
+
+    def _rest(self, client: str, began_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        if client in self._waiting and client not in self._resting and self._have_company():
+            self._resting.add(client)
+            loop.call_later(min(REST * (loop.time() - began_s), REST_MAX_S), self._go_on, client)
+
+    def _go_on(self, client: str) -> None:
+        self._resting.remove(client)
+        self._grant_to_all()
 
     async def _enter(self, client: str, ends: contextlib.ExitStack) -> None:
         if self._is_free_for(client) and client not in self._waiting:
@@ -141,12 +167,19 @@ class ThreadTurns:
         ends.callback(self._leave, client)
 
     def _is_free_for(self, client: str) -> bool:
-        return self._running.total() < self._size and self._running[client] < self._each
+        return (
+            client not in self._resting
+            and self._running.total() < self._size
+            and self._running[client] < self._each
+        )
 
     def _leave(self, client: str) -> None:
         self._running[client] -= 1
         if not self._running[client]:
             del self._running[client]
+        self._grant_to_all()
+
+    def _grant_to_all(self) -> None:
         for other in list(self._waiting):
             if self._is_free_for(other) and self._grant_to(other):
                 self._running[other] += 1
