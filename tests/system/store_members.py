@@ -15,7 +15,7 @@ from kumoi.control_host import ControlHost
 from kumoi.engine.db import Database
 from kumoi.engine.schema import metadata
 from kumoi.hosts import boot
-from kumoi.hosts.cluster import databases
+from kumoi.hosts.cluster import databases, handover
 from kumoi.hosts.first_use import engines_pki
 from kumoi.hosts.units import keeper, ownership, releases, table, users
 from kumoi.hosts.wires import links, virtual
@@ -90,15 +90,22 @@ class StoreMembers:
         return opened
 
     def leader(self) -> HostSettings:
-        found = databases.look(self.cloud, self.hosts[0])
-        return next(host for host in self.hosts if host.name == found.leader)
+        """Of now, or of soon where a member that does not answer is asked first."""
+        name = eventually(
+            lambda: databases.look(self.cloud, self.hosts[0]).leader,
+            within_s=LEADER_S,
+            what="one leads",
+        )
+        return next(host for host in self.hosts if host.name == name)
 
     def lead_beyond_the_first(self) -> None:
         """By a host whose control plane has a link that can be cut."""
         first = self.hosts[0]
         databases.wait_for_leader(self.cloud, first, timeout_s=LEADER_S)
         if self.leader() == first:
-            self.kill_postgres(first)
+            handover.hand_over(
+                self.cloud, first
+            )  # One that is killed may begin again in its place.
             eventually(
                 lambda: databases.look(self.cloud, first).leader not in {"", first.name},
                 within_s=LEADER_S,

@@ -128,10 +128,10 @@ def test_writes_wait_for_another_leader_and_none_fails_or_is_lost(
     sys.stdout.write(f"{what}: {len(writers.kept)} kept, slowest {writers.slowest_s:.1f} s\n")
     assert not writers.failed
     assert 0.5 < writers.slowest_s < bound_s  # Else nobody saw that it was gone.
-    assert store.leader() != leader
     assert all_kept(database, writers.kept)
     database.close()
-    if what == "host":
+    if what == "host":  # Whose PostgreSQL is killed may lead again, begun in its place.
+        assert store.leader() != leader
         store.start_host(leader)
 
 
