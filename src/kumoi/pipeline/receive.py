@@ -103,8 +103,7 @@ class Heads:
             latest = repository.get(connection, found.id) or found
             if (latest.changes, latest.changed_on) != (found.changes, found.changed_on):
                 return []  # What was read may be older than what another host has seen since.
-            branches = repository.list_branches(connection, found.id)
-            current = next((each for each in branches if each.name == before.name), None)
+            current = repository.get_branch(connection, found.id, before.name)
             if (current or Branch(before.name, "", 0)) != before:
                 return []
             repository.set_branch(connection, found.id, after)

@@ -14,13 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from kumoi.base.errors import Invalid
+from kumoi.base import log
+from kumoi.base.errors import Invalid, Transient
+from kumoi.base.process import ProcessFailed
 from kumoi.engine.call_service import has_left
 from kumoi.hosts.units import launch, sandbox
 from kumoi.pipeline import git, repository_copy
 from kumoi.pipeline.repositories import Repositories, check_name
 from kumoi.pipeline.repository_calls import OF_COPIES, WRITING, Call, RepositoryOperation
 
+GIT_ENDED = "git ended before it was done: try again, and push less at once where it happens again"
 PROJECT_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -47,9 +50,13 @@ def answer(
     if call.operation is RepositoryOperation.ENSURE:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     hold(repositories, path, writes=call.operation in WRITING)
-    if call.operation in OF_COPIES:
-        return msgspec.json.encode(_copy(repositories, path, call, descriptors))
-    return msgspec.json.encode(_work(repositories, path, call, descriptors, connection))
+    try:
+        if call.operation in OF_COPIES:
+            return msgspec.json.encode(_copy(repositories, path, call, descriptors))
+        return msgspec.json.encode(_work(repositories, path, call, descriptors, connection))
+    except ProcessFailed as cause:  # Its words are of this machine: a command line, and paths.
+        log.failure("git.failed", cause, repository=call.name, project=call.project_id)
+        raise Transient(GIT_ENDED) from cause
 
 
 def _work(

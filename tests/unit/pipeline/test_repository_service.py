@@ -175,3 +175,16 @@ except ConnectionResetError:
 """
     done = process.run(["/usr/bin/python3", "-I", "-c", ask], user=nobody, cwd=Path("/"))
     assert done.out == "b''\n"
+
+
+def test_a_git_that_fails_is_told_in_words_and_the_machine_is_in_the_log_alone(
+    host: HostSettings, start: Callable[[], Popen[bytes]]
+) -> None:
+    """What one reads in the terminal of a push was the command line, with this machine's paths."""
+    start()
+    client = RepositoriesClient(host)
+    client.ensure("p1", "app")
+    with pytest.raises(Transient, match="git ended before it was done") as refused:
+        client.changes("p1", "app", "", "0" * 40)
+    assert "/" not in refused.value.message
+    assert "--git-dir" in (host.log_dir / "repositories.log").read_text()

@@ -23,6 +23,7 @@ from kumoi.base.errors import (
     NotFound,
     StoreFull,
     TooLarge,
+    Transient,
     Unauthenticated,
 )
 from kumoi.base.ids import new_id
@@ -132,10 +133,11 @@ async def _receive(request: Request, body: IO[bytes]) -> None:
 
 
 def refusal(request: Request, error: KumoiError) -> Reply | None:
-    """The error as git shows it, where the first request is refused, or a disk is full."""
-    if request.path.get("service") == PUSH and isinstance(error, StoreFull):
+    """The error as git shows it, where the first request is refused, or a push cannot be taken now."""
+    said = FULL if isinstance(error, StoreFull) else error.message
+    if request.path.get("service") == PUSH and isinstance(error, Transient):
         log.event("git.refused", reason=error.message)
-        fatal = f"{FATAL}{FULL}\n".encode()
+        fatal = f"{FATAL}{said}\n".encode()
         body = push_packets.packet(fatal) + push_packets.FLUSH
         return Reply(200, body, NO_CACHE, media_type=f"application/x-{PUSH}-result")
     service = request.query.get("service", "")
@@ -143,7 +145,6 @@ def refusal(request: Request, error: KumoiError) -> Reply | None:
     if not is_first or isinstance(error, Unauthenticated):
         return None
     log.event("git.refused", reason=error.message)
-    said = FULL if isinstance(error, StoreFull) else error.message
     line = said[:PACKET_MAX].replace("\n", " ")
     announced = push_packets.packet(f"# service={service}\n".encode())
     body = announced + push_packets.FLUSH + push_packets.packet(f"ERR {line}\n".encode())

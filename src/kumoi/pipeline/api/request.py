@@ -16,6 +16,7 @@ from kumoi.engine.wake import Alarm
 from kumoi.pipeline.credentials import Credentials
 from kumoi.pipeline.guarded_http import Guard
 from kumoi.pipeline.identity import Identity, ProjectCaller
+from kumoi.pipeline.look_ups import LookUps
 from kumoi.pipeline.push_copies import PushCopies
 from kumoi.pipeline.pushes import Pushes
 from kumoi.pipeline.receive import Heads
@@ -41,6 +42,7 @@ class Pipeline:
     heads: Heads
     copies: PushCopies
     guard: Guard = field(default_factory=Guard)
+    look_ups: LookUps = field(default_factory=LookUps)
     pushing: Pushes = field(default_factory=Pushes)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -6,6 +6,7 @@ look at, and answers; fetch.py does the rest.
 
 from __future__ import annotations
 
+import functools
 import secrets
 from typing import Annotated, Any
 
@@ -180,13 +181,17 @@ def deliver(request: Request) -> Reply:
 
 
 def _check_urls(request: Request, new: WebhookNew) -> None:
-    """Raises Invalid where one leads to what is internal."""
+    """Raises Invalid where one leads to what is internal, as far as that is soon known: each time that one is
+    asked, it is looked at.
+    """
     for name in ("url", "api_url"):
         url = getattr(new, name)
         if not url:
             continue
         try:
-            request.services.guard.addresses(guarded_http.place(url))
+            at = guarded_http.place(url)
+            looked = functools.partial(request.services.guard.addresses, at)
+            request.services.look_ups.look(request.caller.project_id, looked)
         except Invalid as error:
             raise Invalid(error.message, field=name) from error
         except Transient as error:

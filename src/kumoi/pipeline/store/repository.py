@@ -147,6 +147,12 @@ def list_branches(connection: Connection, id: str) -> list[Branch]:
     return fetch(connection, query, Branch)
 
 
+def get_branch(connection: Connection, id: str, name: str) -> Branch | None:
+    columns = (branch.c.name, branch.c.commit, branch.c.sequence)
+    matches = (branch.c.repository_id == id) & (branch.c.name == name)
+    return fetch_one(connection, sa.select(*columns).where(matches), Branch)
+
+
 def set_branch(connection: Connection, id: str, head: Branch) -> None:
     matches = (branch.c.repository_id == id) & (branch.c.name == head.name)
     values = {"commit": head.commit, "sequence": head.sequence}
