@@ -9,6 +9,7 @@ BROADCAST = "ff:ff:ff:ff:ff:ff"
 ALL_NODES, ALL_NODES_MAC = "ff02::1", "33:33:00:00:00:01"
 ETHER_IPV4, ETHER_ARP, ETHER_IPV6 = 0x0800, 0x0806, 0x86DD
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION = 0, 43, 44, 51, 60
 FRAME_MIN = 60
 
 
@@ -88,8 +89,35 @@ def dhcp_answer(address: str, server: str) -> bytes:
     return body + bytes(16 + 64 + 128) + bytes([99, 130, 83, 99, 53, 1, 2, 255])
 
 
-def advertisement(own_mac: str) -> bytes:
+def advertisement(own_mac: str, to: str = ALL_NODES, to_mac: str = ALL_NODES_MAC) -> bytes:
     """Everybody's way out leads here."""
     body = struct.pack("!BBHII", 64, 0, 1_800, 0, 0) + option(1, own_mac)
-    packet = ipv6(link_local(own_mac), ALL_NODES, ICMPV6, icmpv6(134, body))
-    return ether(own_mac, ALL_NODES_MAC, ETHER_IPV6, packet)
+    packet = ipv6(link_local(own_mac), to, ICMPV6, icmpv6(134, body))
+    return ether(own_mac, to_mac, ETHER_IPV6, packet)
+
+
+def options(following: int, *, length: int = 0) -> bytes:
+    """A header of IPv6 with options of no meaning, in 8 bytes and 8 times `length`."""
+    return bytes([following, length, 1, 4 + 8 * length]) + bytes(4 + 8 * length)
+
+
+def fragment(following: int, *, offset: int = 0, more: bool = False) -> bytes:
+    """A header of IPv6; `offset` in bytes."""
+    return struct.pack("!BBHI", following, 0, offset | more, 7)
+
+
+def behind(frame: bytes, first: int, headers: bytes) -> bytes:
+    """The frame of IPv6, with headers before its own; `first` is the kind of the first of them."""
+    size = struct.unpack("!H", frame[18:20])[0] + len(headers)
+    return frame[:18] + struct.pack("!HB", size, first) + frame[21:54] + headers + frame[54:]
+
+
+def over_snap(frame: bytes) -> bytes:
+    """The frame as IEEE 802.3 has it."""
+    head = b"\xaa\xaa\x03\0\0\0" + frame[12:14]
+    return frame[:12] + struct.pack("!H", len(head) + len(frame) - 14) + head + frame[14:]
+
+
+def tagged(frame: bytes, kind: int = 0x8100) -> bytes:
+    """With a priority, of no VLAN."""
+    return frame[:12] + struct.pack("!HH", kind, 0) + frame[12:]

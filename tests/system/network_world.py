@@ -6,11 +6,13 @@ Two tenants with the same addresses; the first has two networks, a router and a 
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pyroute2 import NetNS
@@ -18,6 +20,8 @@ from pyroute2 import NetNS
 from kumoi import config
 from kumoi.base import process
 from kumoi.base.errors import Transient
+from kumoi.cloud.drivers.instance import kernel
+from kumoi.cloud.drivers.network import router_guard
 from kumoi.cloud.drivers.network.interface import (
     ROUTER_GATEWAY,
     ROUTER_INTERFACE,
@@ -45,6 +49,8 @@ HERE = first_host(CLOUD, "/var/tmp/knet")
 MACHINE = "10.203.0.1"
 FLOATING_ADDRESS = "10.203.0.21"
 READY_S = 20.0
+QUIET_S = 0.4
+ALL_PACKETS = 3
 NETWORKS = (
     NetworkSpec(id="a1"),
     NetworkSpec(id="a2"),
@@ -191,11 +197,15 @@ class World:
     network: OvnNorthbound
     switch: OvsSwitch
     wanted: Topology = BASE
+    plugged: set[str] = field(default_factory=set)
 
     def converge(self, wanted: Topology) -> None:
         """And wait until the host has it."""
         self.wanted = wanted
         self.network.converge(wanted)
+        for port in wanted.ports:
+            if namespace(port) in self.plugged:
+                self._guard(port)
         self.settle()
 
     def settle(self) -> None:
@@ -236,11 +246,26 @@ class World:
         process.run(["ip", "-n", name, "-batch", "-"], stdin="\n".join(batch))
         process.run(["ethtool", "-K", name, "tx", "off", "rx", "off"], namespace=host)
         process.run(["ethtool", "-K", "eth0", "tx", "off"], namespace=name)
+        self.plugged.add(name)
+        self._guard(port)
+
+    def _guard(self, port: PortSpec) -> None:
+        """As an agent does."""
+        guard = router_guard.hold_back if port.port_security_enabled else router_guard.let_pass
+
+        def inside() -> None:
+            with Path("/run/netns", self.engines.here.name).open("rb") as host:
+                kernel.enter_network(host.fileno())
+            guard([namespace(port)])
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(inside).result()
 
     def unplug(self, port: PortSpec) -> None:
         name = namespace(port)
         self.switch.delete_ports([name])
         process.run(["ip", "netns", "delete", name])
+        self.plugged.discard(name)
 
 
 def namespace(port: PortSpec) -> str:
@@ -305,6 +330,37 @@ def ping(port: PortSpec | None, address: str, *options: str) -> bool:
     status = process.run(args, check=False, namespace=inside).status
     assert status <= 2, "ping could not be run"
     return status == 0
+
+
+def raw_socket(port: PortSpec, name: str = "eth0") -> socket.socket:
+    """On a server's link, as its root opens it."""
+
+    def opened() -> socket.socket:
+        with Path("/run/netns", namespace(port)).open("rb") as inside:
+            kernel.enter_network(inside.fileno())
+        link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PACKETS))
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 20)
+        link.bind((name, ALL_PACKETS))
+        link.settimeout(QUIET_S)
+        return link
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(opened).result()
+
+
+def crossing(
+    frame: bytes, times: int, *, leaves: PortSpec, arrives: PortSpec, link: str = "eth0"
+) -> int:
+    """How many of these frames one server receives when another sends so many by a link of its own."""
+    with raw_socket(arrives) as victim, raw_socket(leaves, link) as attacker:
+        for _ in range(times):
+            attacker.send(frame)
+        seen = 0
+        while True:
+            try:
+                seen += victim.recv(2_048) == frame
+            except TimeoutError:
+                return seen
 
 
 def reaches(port: PortSpec | None, address: str, *options: str) -> None:

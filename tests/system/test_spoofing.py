@@ -14,7 +14,6 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,19 +23,21 @@ from tests.system.network_world import (
     BASE,
     DB,
     MACHINE,
+    QUIET_S,
     WEB,
     World,
     address_of,
+    crossing,
     endpoint,
     namespace,
     ping,
+    raw_socket,
     reaches,
     running_world,
     wait_until,
 )
 
 from kumoi.base import process
-from kumoi.cloud.drivers.instance import kernel
 from kumoi.cloud.drivers.network.interface import Direction, PortSpec, RateSpec, Topology
 from kumoi.cloud.drivers.network.ovn import switching
 from kumoi.hosts.units import table
@@ -53,8 +54,6 @@ NOBODY4, NOBODY6 = "10.203.16.200", "fd00:203:1::200"
 WEB4, WEB6 = "10.203.16.11", "fd00:203:1::11"
 LINK_LOCAL = frames.link_local(EVE.mac)
 OTHER_MAC = "02:cb:00:00:00:66"
-QUIET_S = 0.4
-ALL_PACKETS = 3
 SHARED = replace(
     BASE,
     ports=(*(VICTIM if port.id == WEB.id else port for port in BASE.ports), EVE),
@@ -114,7 +113,41 @@ def another_mac() -> bytes:
     return frames.ether(OTHER_MAC, WEB.mac, frames.ETHER_IPV4, packet)
 
 
+ADVERTISED = frames.advertisement(EVE.mac)
+
+
+def router_advertisement() -> bytes:
+    return ADVERTISED
+
+
+def router_advertisement_to_one() -> bytes:
+    return frames.advertisement(EVE.mac, WEB6, WEB.mac)
+
+
+def router_advertisement_behind_options() -> bytes:
+    return frames.behind(ADVERTISED, frames.HOP_BY_HOP, frames.options(frames.ICMPV6, length=2))
+
+
+def router_advertisement_behind_more_options() -> bytes:
+    many = b"".join(frames.options(frames.DESTINATION) for _ in range(20))
+    return frames.behind(ADVERTISED, frames.DESTINATION, many + frames.options(frames.ICMPV6))
+
+
+def router_advertisement_in_a_fragment() -> bytes:
+    return frames.behind(ADVERTISED, frames.FRAGMENT, frames.fragment(frames.ICMPV6))
+
+
+def router_advertisement_over_snap() -> bytes:
+    return frames.over_snap(ADVERTISED)
+
+
 ATTACKS = (
+    router_advertisement,
+    router_advertisement_to_one,
+    router_advertisement_behind_options,
+    router_advertisement_behind_more_options,
+    router_advertisement_in_a_fragment,
+    router_advertisement_over_snap,
     redirect6,
     redirect4,
     dhcp4,
@@ -127,33 +160,9 @@ ATTACKS = (
 )
 
 
-def raw_socket(port: PortSpec) -> socket.socket:
-    """On a server's link, as its root opens it."""
-
-    def opened() -> socket.socket:
-        with Path("/run/netns", namespace(port)).open("rb") as inside:
-            kernel.enter_network(inside.fileno())
-        link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PACKETS))
-        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 20)
-        link.bind(("eth0", ALL_PACKETS))
-        link.settimeout(QUIET_S)
-        return link
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(opened).result()
-
-
 def arrived(frame: bytes, times: int = 1) -> int:
     """How many of these frames the victim receives when the attacker sends so many."""
-    with raw_socket(WEB) as victim, raw_socket(EVE) as attacker:
-        for _ in range(times):
-            attacker.send(frame)
-        seen = 0
-        while True:
-            try:
-                seen += victim.recv(2_048) == frame
-            except TimeoutError:
-                return seen
+    return crossing(frame, times, leaves=EVE, arrives=WEB)
 
 
 @pytest.fixture(scope="module")

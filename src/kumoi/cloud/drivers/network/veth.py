@@ -35,7 +35,7 @@ def delete(names: Iterable[str]) -> None:
         return
     with netlink("remove links") as route:
         for name in wanted:
-            with _ignoring_gone():
+            with ignoring_gone():
                 route.link("del", ifname=name)
 
 
@@ -66,7 +66,7 @@ def set_up(names: Iterable[str]) -> None:
         return
     with netlink("bring up links") as route:
         for name in down:
-            with _ignoring_gone():
+            with ignoring_gone():
                 route.link("set", ifname=name, state="up")
 
 
@@ -93,7 +93,7 @@ def netlink(what: str) -> Any:
 
 
 @contextlib.contextmanager
-def _ignoring_gone() -> Any:
+def ignoring_gone() -> Any:
     """A link that is gone already is no error."""
     try:
         yield

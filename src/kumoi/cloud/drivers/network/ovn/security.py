@@ -4,8 +4,8 @@ Called by plan.py. A port with port security is in one port group that drops all
 and in one for each of its security groups, whose rules allow. Answers to allowed traffic are allowed.
 Without any rule ARP, neighbour discovery and DHCP still work: a port must be able to learn its address
 and find its neighbours. No rule lets out what only DHCP servers say, and redirects: a server that is to
-say so has a port without port security. OVN 23.03 asks no list about advertisements of routers; servers do
-not listen to them (drivers/instance/lxc/config.py).
+say so has a port without port security. OVN 23.03 asks no list about advertisements of routers: they are
+dropped at their sender's link (drivers/network/router_guard.py).
 """
 
 from __future__ import annotations
