@@ -110,6 +110,9 @@ class ServerSpec(Strict, frozen=True, kw_only=True):
     image: ImageContent | None = None
     id_slot: int = 0  # The server's own range of user ids, counted from 0 on its host.
     ports: list[ServerPort] = []
+    advertisers: list[
+        str
+    ] = []  # Ids of ports that may advertise a router: those without port security.
     ssh_keys: list[str] = []
     user_data: str = ""  # Base64 in one line; empty is none.
     metadata: dict[str, str] = {}

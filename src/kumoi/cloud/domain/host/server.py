@@ -28,6 +28,7 @@ from kumoi.cloud.domain.compute import (
 from kumoi.cloud.domain.host.thing import ThingKind, not_here
 from kumoi.cloud.domain.load_balancer import resting
 from kumoi.cloud.domain.network import wiring
+from kumoi.cloud.domain.network.wiring import ServerWiring
 from kumoi.cloud.hostapi import messages
 from kumoi.cloud.hostapi.messages import InstanceState, Power, ServerStatus
 from kumoi.cloud.hostapi.things import NOTHING, NotUnderstood, Thing, ThingReport
@@ -168,7 +169,7 @@ def _status_of(report: ThingReport) -> ServerStatus:
 
 def _things(connection: Connection, host_id: str, rows: Iterable[Server]) -> list[Thing]:
     listed = list(rows)
-    ports = wiring.server_ports(connection, [row.id for row in listed]) if listed else {}
+    wired = wiring.of_servers(connection, [row.id for row in listed]) if listed else {}
     snapshots = snapshot_store.by_server(connection, [row.id for row in listed])
     return [
         messages.server_thing(
@@ -176,7 +177,7 @@ def _things(connection: Connection, host_id: str, rows: Iterable[Server]) -> lis
                 connection,
                 host_id,
                 row,
-                _message(row, ports.get(row.id, []), snapshots.get(row.id, [])),
+                _message(row, wired[row.id], snapshots.get(row.id, [])),
             )
         )
         for row in listed
@@ -201,9 +202,7 @@ def _moving(
     return spec
 
 
-def _message(
-    row: Server, ports: list[messages.ServerPort], snapshots: list[str]
-) -> messages.InstanceSpec:
+def _message(row: Server, wired: ServerWiring, snapshots: list[str]) -> messages.InstanceSpec:
     return messages.InstanceSpec(
         id=row.id,
         generation=row.generation,
@@ -216,7 +215,8 @@ def _message(
         disk_gib=server_resize.disk_gib(row),
         image=None if row.image is None else boot_image.message(row.image),
         id_slot=row.id_slot or 0,
-        ports=ports,
+        ports=wired.ports,
+        advertisers=wired.advertisers,
         ssh_keys=row.ssh_keys,
         user_data="".join((row.user_data or "").split()),
         metadata=row.metadata,

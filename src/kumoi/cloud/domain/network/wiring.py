@@ -6,8 +6,8 @@ be.
 from __future__ import annotations
 
 import ipaddress
-from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from sqlalchemy.engine import Connection
 
@@ -18,16 +18,22 @@ from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.subnet import Subnet
 
 
-def server_ports(
-    connection: Connection, device_ids: Collection[str]
-) -> dict[str, list[messages.ServerPort]]:
-    """By server, its ports in their order; servers without ports are left out."""
+@dataclass(frozen=True, slots=True)
+class ServerWiring:
+    """A server's ports in their order, and the ids of those that may advertise a router."""
+
+    ports: list[messages.ServerPort] = field(default_factory=list)
+    advertisers: list[str] = field(default_factory=list)
+
+
+def of_servers(connection: Connection, device_ids: Collection[str]) -> dict[str, ServerWiring]:
+    """By server."""
     ports = port_store.of_servers(connection, device_ids)
     subnets = subnet_store.many(
         connection, {subnet_id for port in ports for subnet_id, _ in port.fixed_ips}
     )
     networks = network_store.many(connection, {port.network_id for port in ports})
-    found: dict[str, list[messages.ServerPort]] = defaultdict(list)
+    found = {device_id: ServerWiring() for device_id in device_ids}
     for port in ports:
         message = messages.ServerPort(
             id=port.id,
@@ -36,8 +42,10 @@ def server_ports(
             name=f"eth{port.device_index}",
             addresses=[_address(text, subnets[subnet_id]) for subnet_id, text in port.fixed_ips],
         )
-        found[port.device_id].append(message)
-    return dict(found)
+        found[port.device_id].ports.append(message)
+        if not port.port_security_enabled:
+            found[port.device_id].advertisers.append(port.id)
+    return found
 
 
 def _address(text: str, subnet: Subnet) -> messages.Address:

@@ -67,7 +67,7 @@ def test_a_host_gets_all_ports_of_a_server_in_their_order(
     connection: Connection, private: Network
 ) -> None:
     ports = [create_bound(connection, private, "s1") for _ in range(3)]
-    wired = wiring.server_ports(connection, ["s1"])["s1"]
+    wired = wiring.of_servers(connection, ["s1"])["s1"].ports
     assert [(message.id, message.name) for message in wired] == [
         (row.id, f"eth{index}") for index, row in enumerate(ports)
     ]
@@ -88,11 +88,25 @@ def test_the_ports_of_many_servers_are_read_at_once(
 ) -> None:
     for device in ("s1", "s2"):
         create_bound(connection, private, device)
-    found = wiring.server_ports(connection, ["s1", "s2", "s3"])
+    found = wiring.of_servers(connection, ["s1", "s2", "s3"])
     assert {
-        key: [address.address for port in ports for address in port.addresses]
-        for key, ports in found.items()
-    } == {"s1": ["10.0.0.2"], "s2": ["10.0.0.3"]}
+        key: [address.address for port in wired.ports for address in port.addresses]
+        for key, wired in found.items()
+    } == {"s1": ["10.0.0.2"], "s2": ["10.0.0.3"], "s3": []}
+
+
+def test_only_ports_without_port_security_may_advertise_routers_and_the_host_learns_of_a_change(
+    connection: Connection, private: Network
+) -> None:
+    one, other = (create_bound(connection, private, "s1") for _ in range(2))
+    assert wiring.of_servers(connection, ["s1"])["s1"].advertisers == []
+    before = feed.position(connection).revision
+    changes = {"port_security_enabled": False, "security_group_ids": ()}
+    port.update(connection, CALLER, other.id, changes, NOW)
+    wired = wiring.of_servers(connection, ["s1"])["s1"]
+    assert [message.id for message in wired.ports] == [one.id, other.id]
+    assert wired.advertisers == [other.id]
+    assert feed.changes(connection, "host:host1", since=before).keys == ("server/s1",)
 
 
 def test_a_port_belongs_to_one_server(connection: Connection, private: Network) -> None:
