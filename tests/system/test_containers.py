@@ -11,12 +11,14 @@ import os
 import random
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.system import frames
 from tests.system.container_host import (
     GATEWAY,
     BridgeSwitch,
@@ -24,11 +26,15 @@ from tests.system.container_host import (
     image_of,
     until,
 )
+from tests.system.network_world import ALL_PACKETS, QUIET_S
 from tests.system.servers import KEY, Servers, made_here, running_host
 
 from kumoi.base.ids import new_id
 from kumoi.base.process import run
+from kumoi.cloud.drivers.instance import record
 from kumoi.cloud.drivers.instance.lxc import cgroup, monitor
+from kumoi.cloud.drivers.instance.wire import link_name
+from kumoi.cloud.drivers.network import router_guard
 from kumoi.cloud.hostapi.messages import (
     Address,
     ImageContent,
@@ -381,6 +387,57 @@ def test_a_port_can_be_added_to_and_taken_from_a_running_server(
     server = servers.change(server, ports=server.ports[:1])
     host.control.await_report(server, InstanceState.RUNNING)
     assert "eth1" not in host.attach(server, "ip", "link")
+
+
+def advertised_by(host: ContainerHost, server: InstanceSpec) -> int:
+    """How many of ten advertisements of a router that the server sends get to the switch."""
+    frame = frames.advertisement(server.ports[0].mac)
+
+    def listen() -> socket.socket:
+        listener = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PACKETS))
+        listener.bind((link_name(server.ports[0].id), ALL_PACKETS))
+        listener.settimeout(QUIET_S)
+        return listener
+
+    send = (
+        "import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('eth0', 0)); "
+        f"[s.send(bytes.fromhex('{frame.hex()}')) for _ in range(10)]"
+    )
+    with host.inside(listen) as listener:
+        host.attach(server, "python3", "-c", send)
+        seen = 0
+        with contextlib.suppress(TimeoutError):
+            while True:
+                seen += listener.recv(2_048) == frame
+    return seen
+
+
+def test_a_server_advertises_a_router_only_where_its_port_may(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new()
+    assert advertised_by(host, server) == 0
+    server = servers.change(server, advertisers=[server.ports[0].id])
+    host.control.await_report(server, InstanceState.RUNNING)
+    assert advertised_by(host, server) == 10
+    server = servers.change(server, advertisers=[])
+    host.control.await_report(server, InstanceState.RUNNING)
+    assert advertised_by(host, server) == 0
+
+
+def test_a_server_that_an_agent_without_the_guard_started_has_it_from_the_next_one(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new()
+    host.stop_agent()
+    path = host.paths.record(server.id)
+    known = record.read(path)
+    assert known.guarded
+    record.write(path, known.replace(guarded=[]))
+    host.inside(lambda: router_guard.let_pass([link_name(server.ports[0].id)]))
+    assert advertised_by(host, server) == 10
+    host.start_agent()
+    until(lambda: advertised_by(host, server) == 0)
 
 
 def test_a_link_that_vanished_from_the_switch_is_plugged_again(

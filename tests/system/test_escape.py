@@ -185,7 +185,7 @@ def test_disks_of_servers_are_told_to_nobody_by_their_paths(
 def test_a_router_that_advertises_itself_is_heard_by_no_server(
     host: ContainerHost, servers: Servers
 ) -> None:
-    """OVN lets router advertisements pass, so a server must not listen; one that wants to can."""
+    """Nobody but a router of the network's can; still no server listens, unless its root wants to."""
     server = servers.new(number=5)
     until(lambda: host.banner("10.202.1.5"))
     shown = host.inside(lambda: run(["ip", "-o", "link", "show", BRIDGE]).out)

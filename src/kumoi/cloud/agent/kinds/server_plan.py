@@ -89,6 +89,11 @@ def status(seen: ObservedInstance | None) -> ServerStatus:
     )
 
 
+def guarded(wanted: InstanceSpec) -> set[str]:
+    """Ids of the ports that are to let no advertisements of routers out."""
+    return {port.id for port in wanted.ports} - set(wanted.advertisers)
+
+
 def ended_by_itself(wanted: InstanceSpec, seen: ObservedInstance, *, host_boot: str) -> bool:
     """Whether it was started as wanted, in this boot of the host, and has ended since."""
     return (
@@ -123,6 +128,7 @@ def _from_started(wanted: InstanceSpec, seen: ObservedInstance) -> list[Action]:
         or seen.ports != {port.id for port in wanted.ports}
         # Ports change their addresses without a new generation of their server.
         or (seen.wired is not None and seen.wired != tuple(wanted.ports))
+        or (seen.guarded is not None and seen.guarded != guarded(wanted))
     ):
         actions.append(Settle())
     if seen.state is InstanceState.RUNNING and wanted.power is Power.PAUSED:

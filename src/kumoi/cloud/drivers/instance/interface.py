@@ -29,7 +29,8 @@ class ObservedInstance:
     `started_generation` is that of the spec it was started by, 0 for none; `host_boot` is the identity
     of the host's boot; `remains` says that its links or control groups are still there although it has
     stopped. `wired` are its ports as last set up inside; None where the driver has no live addresses,
-    so that only the next start can change them. `connections` and `listening` are of the ports that its spec
+    so that only the next start can change them. `guarded` are the ids of the ports that let no advertisements
+    of routers out; None where the driver does not say. `connections` and `listening` are of the ports that its spec
     watches; the agent observes them itself.
     """
 
@@ -44,6 +45,7 @@ class ObservedInstance:
     host_boot: str = ""
     ports: frozenset[str] = frozenset()
     wired: tuple[ServerPort, ...] | None = ()
+    guarded: frozenset[str] | None = None
     remains: bool = False
     connections: int = 0
     listening: tuple[int, ...] = ()

@@ -34,6 +34,7 @@ class WireRoute:
 class Wire:
     """`name` is the link's name inside the server. `addresses` have prefix lengths. `gateways` are
     default routes: a server has one for each IP version, from the first port that has a gateway.
+    Unless it `may_advertise`, no advertisement of a router leaves the server by it.
     """
 
     port_id: str
@@ -44,6 +45,7 @@ class Wire:
     gateways: tuple[WireRoute, ...] = ()
     routes: tuple[WireRoute, ...] = ()
     dns: tuple[str, ...] = ()
+    may_advertise: bool = False
 
     @property
     def link(self) -> str:
@@ -64,7 +66,14 @@ def link_name(port_id: str) -> str:
 def of(server: InstanceSpec) -> tuple[Wire, ...]:
     """One per port, in the server's order. Raises Permanent for values that are not possible."""
     routed: set[int] = set()
-    return tuple(_wire(port, routed) for port in server.ports)
+    return tuple(
+        _wire(port, routed, may_advertise=port.id in server.advertisers) for port in server.ports
+    )
+
+
+def guarded(wires: Iterable[Wire]) -> list[str]:
+    """Ids of the ports at whose links advertisements of routers are held back."""
+    return [wire.port_id for wire in wires if not wire.may_advertise]
 
 
 def name_servers(wires: Iterable[Wire]) -> list[str]:
@@ -72,7 +81,7 @@ def name_servers(wires: Iterable[Wire]) -> list[str]:
     return list(dict.fromkeys(address for wire in wires for address in wire.dns))
 
 
-def _wire(port: ServerPort, routed: set[int]) -> Wire:
+def _wire(port: ServerPort, routed: set[int], *, may_advertise: bool) -> Wire:
     """`routed` are the IP versions that have a default route already; this adds to it."""
     mac = port.mac.lower()
     if not _MAC.fullmatch(mac):
@@ -102,6 +111,7 @@ def _wire(port: ServerPort, routed: set[int]) -> Wire:
             for route in address.routes
         ),
         dns=tuple(str(_address(dns)) for address in port.addresses for dns in address.dns),
+        may_advertise=may_advertise,
     )
 
 

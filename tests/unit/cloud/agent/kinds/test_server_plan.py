@@ -31,6 +31,8 @@ RUNNING = ObservedInstance(
 ENDED = dataclasses.replace(
     RUNNING, state=InstanceState.STOPPED, pid=0, keeper_pid=0, ports=frozenset()
 )
+OPEN = dataclasses.replace(RUNNING, guarded=frozenset())
+GUARDED = dataclasses.replace(RUNNING, guarded=frozenset({PORT.id}))
 PAUSED = dataclasses.replace(RUNNING, state=InstanceState.PAUSED)
 
 
@@ -73,6 +75,10 @@ def seen_as(seen: ObservedInstance, **changes: object) -> ObservedInstance:
         ("a port's new address is set up", but(ports=[MOVED]), RUNNING, "settle"),
         ("of a paused one as well", but(power=Power.PAUSED, ports=[MOVED]), PAUSED, "settle"),
         ("a new address starts nothing that has ended", but(ports=[MOVED]), ENDED, ""),
+        ("a port that lets out what only routers send is closed to it", WANTED, OPEN, "settle"),
+        ("one that may is opened", but(advertisers=[PORT.id]), GUARDED, "settle"),
+        ("guarded as wanted", WANTED, GUARDED, ""),
+        ("open as wanted", but(advertisers=[PORT.id]), OPEN, ""),
         ("a port that is not wanted goes", but(ports=[]), RUNNING, "settle"),
         ("a change that needs nothing is taken down", but(generation=4), RUNNING, "settle"),
         ("rebuilt", but(build=1), RUNNING, "stop at once, build 1, start"),

@@ -32,6 +32,11 @@ def test_a_port_becomes_a_wire() -> None:
     )
 
 
+def test_only_a_port_that_is_named_for_it_may_advertise_a_router() -> None:
+    assert wire.guarded(wire.of(SERVER)) == [PORT.id, SECOND.id]
+    assert wire.guarded(wire.of(but(advertisers=[PORT.id]))) == [SECOND.id]
+
+
 def test_of_several_gateways_the_first_ports_counts_for_each_version() -> None:
     assert wire.of(SERVER)[1].gateways == ()
     (alone,) = wire.of(but(ports=[SECOND]))

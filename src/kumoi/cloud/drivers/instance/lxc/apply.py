@@ -252,6 +252,7 @@ class LxcDriver:
             host_boot=known.host_boot,
             ports=frozenset(port for name, port in present.items() if plugged.get(name) == port),
             wired=tuple(known.wired),
+            guarded=frozenset(known.guarded),
             remains=running is None and bool(known.links),
         )
 
@@ -332,6 +333,7 @@ class LxcDriver:
             server.id,
             links=link_ports(wires),
             wired=server.ports,
+            guarded=wire.guarded(wires),
             given=list(network.statements(wires)),
         )
         if server.build not in self._disks(server.id):

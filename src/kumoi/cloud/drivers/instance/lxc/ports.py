@@ -94,13 +94,19 @@ class Ports:
             deleted=[action.name for action in actions if isinstance(action, plan.Unplug)],
         )
         veth.set_up(wire_.link for wire_ in wires)
+        link.guard(wires)
         given = known.given
         if new_wires or known.wired != server.ports:
             file = self._paths.network(server.id)
             files.replace(file, network.change(wires, given), promise=Promise.KILL)
             network.apply(file, pid=pid)
             given = list(dict.fromkeys([*given, *network.statements(wires)]))
-        return known.replace(links=link_ports(wires), wired=server.ports, given=given)
+        return known.replace(
+            links=link_ports(wires),
+            wired=server.ports,
+            guarded=wire.guarded(wires),
+            given=given,
+        )
 
     def remove(self, links: Iterable[str]) -> None:
         names = list(links)
