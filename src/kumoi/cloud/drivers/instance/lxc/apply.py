@@ -75,7 +75,7 @@ class LxcDriver:
         self._freezer = still.Freezer(self._group)
         self._machine = cgroup.machine(fence.of_servers(host_name))
         self._cpuinfo = CPUINFO.read_text()
-        self._ids: dict[int, str] = {}
+        self._ids = idmap.IdOwners({})
         self._starting: set[str] = set()
         self._settling = ThreadPoolExecutor(1, thread_name_prefix="settling")
         self.moving = moving.LxcMoving(self._paths, self._is_up)
@@ -94,7 +94,9 @@ class LxcDriver:
         subids.claim(self._paths.host_dir)
         monitor.wait_for_strays(self._paths)
         running = monitor.find_all(self._paths)
-        self._ids = {idmap.base_of(one.pid): server_id for server_id, one in running.items()}
+        self._ids = idmap.IdOwners(
+            {idmap.base_of(one.pid): server_id for server_id, one in running.items()}
+        )
         image.sweep(self._paths)
         self._settling.submit(image.settle, self._paths)
 
@@ -314,7 +316,7 @@ class LxcDriver:
 
     def _start(self, server: InstanceSpec) -> None:
         ids = idmap.of_slot(subids.claim(self._paths.host_dir), server.id_slot)
-        self._take_ids(server.id, ids)
+        self._ids.take(ids, server.id, self._is_up)
         image_ = self._image_of(server)
         wires = wire.of(server)
         mounts = rootfs.mounts_for(self._paths.host_dir)
@@ -368,15 +370,6 @@ class LxcDriver:
         finally:
             links.wait_ended()
         links.wait()
-
-    def _take_ids(self, server_id: str, ids: idmap.IdRange) -> None:
-        """From now on these are the server's. Raises Transient while another one runs with them."""
-        owner = self._ids.setdefault(ids.base, server_id)
-        if owner == server_id:
-            return
-        if owner in self._starting or self._running(owner) is not None:
-            raise Transient("start a server: another one still runs with its user ids")
-        self._ids[ids.base] = server_id
 
     def _settle(self, server: InstanceSpec) -> None:
         """Ports as wanted, and the generation and boots into the record."""

@@ -8,6 +8,8 @@ can move to another slot or another host.
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,26 @@ class IdRange:
 
     base: int
     count: int = RANGE
+
+
+class IdOwners:
+    """Whose range of ids is which, as this process saw it: by `base`. A server has one at a time, so with
+    another one it gives the one before to whoever comes. Used by several threads.
+    """
+
+    def __init__(self, owners: Mapping[int, str]) -> None:
+        self._owners = dict(owners)
+        self._lock = threading.Lock()
+
+    def take(self, ids: IdRange, server_id: str, is_up: Callable[[str], bool]) -> None:
+        """Raises Transient while another one runs with them."""
+        with self._lock:
+            owner = self._owners.get(ids.base, server_id)
+            if owner != server_id and is_up(owner):
+                raise Transient("start a server: another one still runs with its user ids")
+            for base in [base for base, one in self._owners.items() if one == server_id]:
+                del self._owners[base]
+            self._owners[ids.base] = server_id
 
 
 def of_slot(claim: subids.Claim, slot: int) -> IdRange:
