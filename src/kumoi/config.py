@@ -325,6 +325,11 @@ class HostSettings:
         return self.state / "host"
 
     @property
+    def known_control_hosts(self) -> Path:
+        """Where the agent keeps the addresses of host APIs that it was told of."""
+        return self.agent_dir / "control-hosts.json"
+
+    @property
     def wake_dir(self) -> Path:
         return self.run_dir / "wake"
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -69,11 +70,11 @@ class SecureHostApi:
 
 @contextlib.asynccontextmanager
 async def secure_host_api(
-    cloud: RunningCloud, kinds: Kinds | None = None
+    cloud: RunningCloud, kinds: Kinds | None = None, **settings: Any
 ) -> AsyncIterator[SecureHostApi]:
     services = replace(
         cloud.services,
-        cloud=changed(cloud.config, southbound_url="ssl:127.0.0.1:6642"),
+        cloud=changed(cloud.config, southbound_url="ssl:127.0.0.1:6642", **settings),
         authority=Signer(cloud.config, cloud.here.pki_dir, Clock()),
         logins=Logins(Clock(), cloud.config.login_attempts_per_minute),
     )

@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import kumoi
-from kumoi import config, members
+from kumoi import addresses, config, members
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Conflict, Invalid
+from kumoi.base.errors import Conflict, Invalid, KumoiError
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import join as domain
 from kumoi.cloud.hostapi import join as hostapi
+from kumoi.cloud.hostapi.client import read_known, tls_context
 from kumoi.cloud.hostapi.join import Joined, JoinRequest
 from kumoi.config import CONTROL, CloudSettings, HostSettings, Role
 from kumoi.engine.db import Database
@@ -82,6 +83,20 @@ def prepare(
         pki.accept(host, certificate=joined.certificate, authority=authority)
         stage.note(f"{host.underlay_address} on the underlay")
     return cloud, host
+
+
+def refreshed(cloud: CloudSettings, host: HostSettings) -> CloudSettings:
+    """With the control hosts that the cloud has by now, for a host that joined before: without a list of
+    them it has no lease, and none of its servers is healed. As they were, where nobody answers.
+    """
+    known = read_known(host.known_control_hosts)
+    tls = tls_context(host.pki_dir, host.name)
+    for url in dict.fromkeys((*known, *addresses.host_api_urls(cloud, host.name))):
+        with contextlib.suppress(KumoiError):  # A release before has no such route.
+            found = config.parse(CloudSettings, hostapi.fetch_settings(url, tls)).settings
+            listed = found.control_hosts or cloud.control_hosts
+            return config.changed(cloud, control_hosts=listed, ha_policy=found.ha_policy)
+    return cloud
 
 
 def _chosen(token: JoinToken, state_dir: str, keeper: str) -> tuple[CloudSettings, HostSettings]:

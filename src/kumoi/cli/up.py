@@ -110,6 +110,8 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
             else:
                 pki.require(host)
                 sharing.require(host)
+                if cloud.control_host(host.name) is None:
+                    cloud = joining.refreshed(cloud, host)
             config.write(cloud, host.state)
             config.write(host, host.state)
         with progress.stage("users"):

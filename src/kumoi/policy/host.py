@@ -11,6 +11,7 @@ from kumoi.policy.row import HOST_ITSELF, Row
 HOST: Mapping[str, Row] = {
     "host:get_wanted": HOST_ITSELF,
     "host:get_image": HOST_ITSELF,
+    "host:get_settings": HOST_ITSELF,
     "host:upload_image": HOST_ITSELF,
     "host:delete_image": HOST_ITSELF,
     "host:create_report": HOST_ITSELF,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from cryptography import x509
 
 import kumoi
 from kumoi.base.errors import Conflict, Permanent
+from kumoi.cli import joining
 from kumoi.cloud.api.host import certificate
 from kumoi.cloud.domain.host import join as domain
 from kumoi.cloud.hostapi import join
@@ -21,10 +23,12 @@ from kumoi.cloud.hostapi.client import HttpUpstream, tls_context
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.hostapi.join import Joined, JoinRequest
 from kumoi.cloud.store.host import host as host_store
-from kumoi.config import CloudSettings, HostSettings, first_host, parse
+from kumoi.config import CloudSettings, HostSettings, changed, first_host, parse
+from kumoi.control_host import ControlHost
 from kumoi.engine import schema
 from kumoi.hosts.cluster.authority import Signer
 from kumoi.hosts.first_use import pki
+from kumoi.hosts.units import users
 from tests.cluster.secure import SecureHostApi, secure_host_api
 from tests.running_cloud import RunningCloud
 
@@ -102,6 +106,32 @@ def test_a_token_makes_a_host(cloud: RunningCloud, tmp_path: Path) -> None:
             await upstream.hello(hello(here, joined.address))
         (record,) = records(cloud, "blade1")
         assert (record.action, record.target_type, record.outcome) == ("create", "host", "success")
+
+    tell(cloud, tmp_path, story)
+
+
+def test_a_host_that_joined_before_learns_who_the_control_hosts_are(
+    cloud: RunningCloud, tmp_path: Path
+) -> None:
+    """Without them it would have no fence and no lease."""
+
+    async def story(operator: Operator) -> None:
+        here = operator.machine("early1")
+        joined = await operator.join(here, operator.token("early1"))
+        before = changed(
+            parse(CloudSettings, joined.cloud).settings,
+            host_api_port=int(operator.api.url.rpartition(":")[2]),
+        )
+        here.known_control_hosts.parent.mkdir(parents=True)
+        here.known_control_hosts.write_text(json.dumps(["https://127.0.0.1:1"]))
+        assert await asyncio.to_thread(joining.refreshed, before, here) == before
+        hosts = tuple(ControlHost(f"c{number}", f"172.24.5.{number}") for number in (1, 2, 3))
+        async with secure_host_api(cloud, control_hosts=hosts, ha_policy="rebuild") as later:
+            here.known_control_hosts.write_text(json.dumps(["https://127.0.0.1:1", later.url]))
+            after = await asyncio.to_thread(joining.refreshed, before, here)
+        assert after == changed(before, control_hosts=hosts, ha_policy="rebuild")
+        assert users.FENCE not in users.units_here(before, changed(here, roles=("agent",)))
+        assert users.FENCE in users.units_here(after, changed(here, roles=("agent",)))
 
     tell(cloud, tmp_path, story)
 

@@ -184,7 +184,7 @@ def _departures(host: HostSettings, drivers: Mapping[str, InstanceDriver]) -> De
 
 def _upstream(cloud: CloudSettings, host: HostSettings, tls: ssl.SSLContext) -> HttpUpstream:
     urls = addresses.host_api_urls(cloud, host.name)
-    return HttpUpstream(urls, tls=tls, known=host.agent_dir / "control-hosts.json")
+    return HttpUpstream(urls, tls=tls, known=host.known_control_hosts)
 
 
 def _balancers(

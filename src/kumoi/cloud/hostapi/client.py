@@ -91,7 +91,7 @@ class HttpUpstream:
         self._known = known
         self._moved = asyncio.Event()
         self._clients: dict[str, httpx.AsyncClient] = {}
-        if known is not None and (found := _read_known(known)):
+        if known is not None and (found := read_known(known)):
             self._learn(found)
 
     async def __aenter__(self) -> Self:
@@ -267,7 +267,7 @@ class HttpUpstream:
             files.replace(self._known, msgspec.json.encode(found), promise=Promise.OLD_OR_NEW)
 
 
-def _read_known(path: Path) -> list[str]:
+def read_known(path: Path) -> list[str]:
     """Nothing where nobody said anything yet, or what is there cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=list[str])

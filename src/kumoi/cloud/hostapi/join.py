@@ -21,6 +21,7 @@ from kumoi.cloud.hostapi.hello import PATH, PROTOCOL, ErrorEnvelope
 from kumoi.cloud.hostapi.things import Message
 
 ANSWER_TIMEOUT_S = 30.0
+SETTINGS_TIMEOUT_S = 5.0
 ANSWER_MAX_BYTES = 1 << 20
 REQUEST_MAX_BYTES = 8 << 10
 """A whole request to join: whoever is on the underlay may send one."""
@@ -44,6 +45,12 @@ class Joined(Message, frozen=True, kw_only=True):
     host: str
     address: str
     roles: list[str]
+
+
+class CurrentSettings(Message, frozen=True, kw_only=True):
+    """The text of cloud.toml, as a host that joins now would get it."""
+
+    cloud: str
 
 
 class RenewedCertificate(Message, frozen=True, kw_only=True):
@@ -78,6 +85,17 @@ def join(url: str, authority: str, request: JoinRequest) -> Joined:
         raise Transient("join the cloud: the answer is not as agreed") from cause
 
 
+def fetch_settings(url: str, tls: ssl.SSLContext) -> str:
+    """The text of the cloud's settings as they are now, for a host that has a certificate. Raises Conflict or
+    Transient.
+    """
+    answer = _call("GET", f"{url}{PATH}/settings", tls, timeout_s=SETTINGS_TIMEOUT_S)
+    try:
+        return msgspec.json.decode(answer.content, type=CurrentSettings).cloud
+    except msgspec.DecodeError as cause:
+        raise Transient("ask for the settings: the answer is not as agreed") from cause
+
+
 def leave(url: str, tls: ssl.SSLContext, *, forced: bool) -> None:
     """Take this host out of the cloud. Raises Conflict with what the control plane refuses."""
     _call("DELETE", f"{url}{PATH}/host", tls, params={"force": str(forced).lower()})
@@ -90,10 +108,11 @@ def _call(
     *,
     content: bytes | None = None,
     params: dict[str, str] | None = None,
+    timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> httpx.Response:
     headers = {} if content is None else {"Content-Type": "application/json"}
     try:
-        with httpx.Client(verify=tls, timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
+        with httpx.Client(verify=tls, timeout=timeout_s, trust_env=False) as client:
             answer = client.request(method, url, content=content, headers=headers, params=params)
     except httpx.HTTPError as cause:
         raise Transient(

@@ -23,6 +23,7 @@ from kumoi.cloud.hostapi.hello import REFUSED
 from kumoi.cloud.hostapi.hello import refusal as refusal_of
 from kumoi.cloud.hostapi.join import (
     REQUEST_MAX_BYTES,
+    CurrentSettings,
     Joined,
     JoinRequest,
     RenewedCertificate,
@@ -66,18 +67,23 @@ def _join(request: Request) -> Reply:
     audit.CURRENT.set(_record(request, signed.host))
     with request.write() as connection:
         domain.admit(connection, signed)
-    cloud = config.changed(services.cloud, database_url="", pipeline_database_url="")
     return Reply(
         200,
         Joined(
             certificate=signed.certificate,
             authority=services.authority.certificate(),
-            cloud=config.render(cloud),
+            cloud=_settings(request),
             host=signed.host,
             address=signed.address,
             roles=[Role.AGENT.value],
         ),
     )
+
+
+def show_settings(request: Request) -> Reply:
+    """For a host that joined before the control plane was on several hosts."""
+    caller.host_of(request)
+    return Reply(200, CurrentSettings(cloud=_settings(request)))
 
 
 def renew(request: Request) -> Reply:
@@ -99,6 +105,12 @@ def delete(request: Request) -> Reply:
     with request.write() as connection:
         domain.dismiss(connection, host_id, forced=request.query.get("force") == "true")
     return Reply(204)
+
+
+def _settings(request: Request) -> str:
+    """The text of cloud.toml for hosts, which have no way into the stores."""
+    cloud = request.services.cloud
+    return config.render(config.changed(cloud, database_url="", pipeline_database_url=""))
 
 
 def _require_cluster(request: Request) -> None:

@@ -28,6 +28,7 @@ SERVICE = Service(
         Route("GET", "/v1/authority", join.show_authority, OPEN),
         Route("POST", "/v1/join", join.create, OPEN, streams=True),
         Route("POST", "/v1/certificate", join.renew, "host:renew_certificate"),
+        Route("GET", "/v1/settings", join.show_settings, "host:get_settings"),
         Route("DELETE", "/v1/host", join.delete, "host:delete_host"),
         Route("PUT", "/v1/servers/{id}/console", report.put_console, "host:update_console"),
     ),
