@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kumoi.cloud.hostapi.witness import DOWN, UP
+from kumoi.cloud.hostapi.witness import UP
 
 ABSENT_S = 3.0
 """For so long a quorum of etcd says that there is no lease. A host stops its servers 10 s after it sent its
 last renewal, and etcd ends the lease 12 s after it received that."""
 PEERS = 2
+"""So many others must say so: of one alone nobody knows whether it is its own link that is down."""
 ASK_AGAIN_S = 4.0
 
 
@@ -95,10 +96,10 @@ def plan(hosts: Sequence[HostSight], *, is_writable: bool) -> HealingPlan:
 
 def judge(host: HostSight) -> Verdict:
     """By what is known of one host."""
-    tunnels = {word.tunnel for word in host.words} - {""}
+    tunnels = [word.tunnel for word in host.words if word.tunnel]
     reached = [word.host_id for word in host.words if word.reached]
     said = {"lease": "" if host.absent_s is None else f"none for {host.absent_s:.0f} s"}
-    tunnels_gone = tunnels == {DOWN}
+    tunnels_gone = len(tunnels) >= PEERS and UP not in tunnels
     said["tunnels"] = "down" if tunnels_gone else "up" if UP in tunnels else ""
     peers_gone = len(host.words) >= PEERS and not reached
     said["peers"] = (

@@ -35,7 +35,7 @@ def test_a_host_that_is_lost_is_healed_and_it_is_said_on_whose_word() -> None:
     "words",
     [
         (PeerWord("b", reached=False, tunnel=""), PeerWord("c", reached=False, tunnel="")),
-        (PeerWord("b", reached=True, tunnel="down"),),
+        (PeerWord("b", reached=True, tunnel="down"), PeerWord("c", reached=True, tunnel="down")),
     ],
     ids=["peers", "tunnels"],
 )
@@ -49,6 +49,11 @@ def test_the_lease_and_one_more_are_enough(words: tuple[PeerWord, ...]) -> None:
         ({"absent_s": 2.9}, ""),
         ({"words": ()}, "too few others have said"),
         ({"words": (PeerWord("b", reached=False),)}, "too few others have said"),
+        ({"words": (PeerWord("b", reached=False, tunnel="down"),)}, "too few others have said"),
+        (
+            {"words": (PeerWord("b", reached=True, tunnel="down"), PeerWord("c", reached=True))},
+            "is reached by b, c: its fence does not run",
+        ),
         (
             {"words": (PeerWord("b", reached=True, tunnel="up"), PeerWord("c", reached=False))},
             "is reached by b: its fence does not run",
