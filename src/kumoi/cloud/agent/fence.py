@@ -132,6 +132,8 @@ class Fence:
         state, since = answer
         before = self.state
         self._become(self.state.after(state, since, sent_s))
+        if before.has_lease and not self.state.has_lease:
+            self.look()  # At once: the next renewal may begin another lease before the next look.
         if self.state.has_lease and not before.has_lease:
             self._stopped.clear()
             log.event("lease.begun", since=since)

@@ -146,7 +146,12 @@ class Fenced:
 
     def look(self) -> bool:
         """Whether servers may be started that could not be before."""
-        self._state = state = self._files.read_state()
+        state = self._files.read_state()
+        if (
+            self._state.since and not state.since
+        ):  # Lost or torn: what was known of it still counts.
+            state = self._state
+        self._state = state
         self._guard(state)
         if state.has_lease and self._asked_s < state.begun_s:
             self.begun.set()

@@ -103,6 +103,32 @@ def test_a_lease_that_is_another_one_stops_servers_before_it_counts(bench: Bench
     assert bench.fence.state.begun_s == bench.at_s
 
 
+def test_servers_are_stopped_also_when_another_lease_follows_at_once(bench: Bench) -> None:
+    """The answer was late, so the next renewal is sent in that moment, before anybody looks."""
+    bench.answered(HELD, since=1)
+    bench.answered(HELD, since=9)
+    bench.answered(HELD, since=9)
+    assert bench.fence.state.has_lease
+    assert sorted(bench.killed) == sorted(SERVERS.values())
+
+
+def test_a_full_disk_stops_nobody_and_hides_no_end(bench: Bench) -> None:
+    bench.answered(HELD)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    bench.files.write_state = full  # type: ignore[method-assign]
+    bench.fence._files.write_state = full  # type: ignore[method-assign]
+    bench.fence._files.note_stopped = full  # type: ignore[method-assign]
+    bench.later(2)
+    bench.answered(HELD)
+    bench.later(STOP_AFTER_S - 0.1)
+    assert bench.killed == []
+    bench.later(0.1)
+    assert sorted(bench.killed) == sorted(SERVERS.values())
+
+
 def test_a_host_whose_servers_are_being_moved_has_no_lease(bench: Bench) -> None:
     bench.answered(HELD)
     bench.answered(HEALING)

@@ -118,6 +118,18 @@ def test_an_agent_stops_what_a_frozen_fence_does_not(desk: Desk) -> None:
     assert desk.files.was_stopped(ID)
 
 
+def test_an_agent_stops_them_also_when_what_the_fence_wrote_is_lost(desk: Desk) -> None:
+    desk.fenced.want(saying("rebuild"))
+    desk.lease()
+    desk.files._lease.write_bytes(b"torn")
+    desk.at_s += GUARD_AFTER_S - 0.1
+    desk.fenced.look()
+    assert desk.killed == []
+    desk.at_s += 0.1
+    desk.fenced.look()
+    assert desk.killed == [f"host.servers/{ID}"]
+
+
 def test_a_server_that_the_fence_stopped_runs_again_when_the_lease_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
