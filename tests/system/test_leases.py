@@ -59,11 +59,16 @@ def test_a_host_keeps_its_servers_and_its_lease_while_etcd_is_lost(
     killed: list[str] = []
     files = FenceFiles(tmp_path, "boot")
     files.write_groups({"a": "host.servers/a"})
+
+    def kill(group: str) -> int:
+        killed.append(group)
+        return 1
+
     fence = Fence(
         files,
         lambda: (clock, None),
         now_s=lambda: clock,
-        kill=lambda group: killed.append(group) or 1,
+        kill=kill,
     )
     fence.take(clock, (begun.state, begun.since))
     gone = store.hosts[-lost:]

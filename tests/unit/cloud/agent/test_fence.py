@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -112,15 +114,24 @@ def test_servers_are_stopped_also_when_another_lease_follows_at_once(bench: Benc
     assert sorted(bench.killed) == sorted(SERVERS.values())
 
 
+class FullDisk(FenceFiles):
+    """Nothing can be written any more."""
+
+    def write_state(self, state: FenceState) -> None:  # noqa: ARG002 - the contract's
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def note_stopped(self, server_ids: Iterable[str]) -> None:  # noqa: ARG002 - the contract's
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_full_disk_stops_nobody_and_hides_no_end(bench: Bench) -> None:
+    bench.fence = Fence(
+        FullDisk(bench.files._lease.parent, "boot-1"),
+        lambda: (0.0, None),
+        now_s=lambda: bench.at_s,
+        kill=bench._kill,
+    )
     bench.answered(HELD)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    bench.files.write_state = full  # type: ignore[method-assign]
-    bench.fence._files.write_state = full  # type: ignore[method-assign]
-    bench.fence._files.note_stopped = full  # type: ignore[method-assign]
     bench.later(2)
     bench.answered(HELD)
     bench.later(STOP_AFTER_S - 0.1)
