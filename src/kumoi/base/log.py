@@ -16,8 +16,12 @@ import structlog
 
 from kumoi.base.errors import chain
 
-# Until `set_up`, as in commands, lines are for people. Standard output is a command's answer.
-structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+# Until `set_up`, as in commands, lines are for people, who read what went wrong: of the rest commands tell
+# in their own words. Standard output is a command's answer.
+structlog.configure(
+    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+)
 
 
 def set_up(role: str, *, stream: TextIO | None = None, level: int = logging.INFO) -> None:
