@@ -56,6 +56,7 @@ from kumoi.cloud.hostapi.things import ThingReport, WantedThings, raw
 from kumoi.config import CloudSettings, HostSettings, changed, first_host, read, write
 from kumoi.hosts.first_use import pki
 from kumoi.hosts.units import users
+from kumoi.hosts.wires import neighbours
 
 ROOT = Path(__file__).parents[2]
 NAME = "kct"
@@ -383,6 +384,7 @@ def container_host(image: Path, sha256: str, **settings: Any) -> Iterator[Contai
 
 
 def _make_namespace(cloud: CloudSettings, host: HostSettings) -> None:
+    neighbours.raise_most()
     run(["ip", "netns", "add", host.name])
     for line in (
         "link set dev lo up",

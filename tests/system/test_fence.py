@@ -55,6 +55,26 @@ time.sleep(600)
 """
 ASK = CALLS + "print(*[call() for call in calls])"
 
+NEIGHBOURS = 5_000
+NAME_NEIGHBOURS = f"""
+import subprocess
+link = "dev eth0"
+lines = [
+    f"neigh replace 10.202.{{2 + n // 250}}.{{n % 250 + 2}} lladdr 02:00:00:00:00:01 {{link}} nud reachable\\n"
+    for n in range({NEIGHBOURS})
+]
+subprocess.run(["ip", "-force", "-batch", "-"], input="".join(lines), text=True, check=True)
+listed = subprocess.run(["ip", "neigh"], capture_output=True, text=True, check=True)
+print(listed.stdout.count("02:00:00:00:00:01"))
+"""
+ASK_NEIGHBOUR = """
+import socket
+asks = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asks.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR: else UDP keeps ENOBUFS to itself
+asks.sendto(b"?", ("10.202.1.77", 9))
+print("asked")
+"""
+
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[tuple[ContainerHost, ImageContent]]:
@@ -126,6 +146,18 @@ def test_what_the_kernel_counts_for_all_servers_together_no_server_uses_up(
     taken = [int(word) for word in host.attach(attacker, *look).split()]
     assert taken == list(WANTED), "nobody tried, or somebody met a bound"
     assert host.attach(neighbour, "python3", "-c", ASK).split() == ["True"] * 2
+
+
+def test_a_server_that_names_thousands_of_neighbours_leaves_others_theirs(
+    host: ContainerHost, servers: Servers
+) -> None:
+    """Linux has room for 1,024 of all servers and the machine, and evicts none for 5 s."""
+    attacker, neighbour = servers.new(number=5), servers.new(number=6)
+    until(lambda: host.banner("10.202.1.5"))
+    until(lambda: host.banner("10.202.1.6"))
+    named = int(host.attach(attacker, "python3", "-c", NAME_NEIGHBOURS))
+    assert named == NEIGHBOURS
+    assert host.attach(neighbour, "python3", "-c", ASK_NEIGHBOUR).strip() == "asked"
 
 
 def test_the_machine_out_of_memory_ends_servers_before_what_is_its_own(

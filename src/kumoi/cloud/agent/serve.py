@@ -52,6 +52,7 @@ from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.units import rights, table
 from kumoi.hosts.units.confinement import launched
+from kumoi.hosts.wires import neighbours
 
 
 async def serve(cloud: CloudSettings, host: HostSettings, clock: Clock) -> None:
@@ -230,6 +231,7 @@ def bound_servers(host: HostSettings) -> None:
     """What all servers may take together, before any driver starts one."""
     fence.raise_pid_max()
     fence.raise_counts()
+    neighbours.raise_most()
     ram_mib = inventory.ram_mib(inventory.MEMINFO.read_text())
     most = fence.bounds(ram_mib=ram_mib, reserved_mib=host.reserved_host_memory_mib)
     fence.ensure(host.name, most)
