@@ -203,6 +203,24 @@ def test_the_attacks_are_real_where_the_networks_owner_took_the_protection_off(
     }
 
 
+def learnt(world: World, macs: int) -> int:
+    """How many MACs the network knows after the attacker sent from so many."""
+    packet = frames.ipv4(EVE4, WEB4, frames.UDP, frames.udp(1_000, 1_001, b"flood"))
+    with raw_socket(EVE) as attacker:
+        for number in range(macs):
+            forged = f"06:cb:00:00:{number >> 8:02x}:{number & 255:02x}"
+            attacker.send(frames.ether(forged, WEB.mac, frames.ETHER_IPV4, packet))
+    assert arrived(bulk()) == 1, "the switch has come so far"
+    known = world.southbound("--bare", "--columns=mac", "list", "fdb").split()
+    return sum(mac.startswith("06:cb:") for mac in known)
+
+
+def test_a_flood_of_macs_teaches_the_network_none(world: World) -> None:
+    assert learnt(world, 1_000) == 0
+    world.converge(with_port(UNBOUND))
+    wait_until(lambda: learnt(world, 100) > 0, "a MAC to be learnt where none is forged")
+
+
 STORM = 40_000
 
 
