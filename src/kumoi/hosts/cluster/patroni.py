@@ -22,7 +22,8 @@ START_TIMEOUT_S = 0  # One that crashed is replaced at once: another has all tha
 MAP = "engines"  # Who may be which user of the database.
 PARAMETERS = {
     "shared_buffers": "64MB",
-    "max_connections": 100,
+    # Of three hosts' API, worker and pipeline, and of copies, which use both stores: each has two pools' worth at most.
+    "max_connections": 500,
     "wal_level": "replica",
     "wal_keep_size": "256MB",
     "max_wal_size": "256MB",

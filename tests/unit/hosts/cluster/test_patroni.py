@@ -11,6 +11,7 @@ import pytest
 from kumoi import config, members
 from kumoi.config import CloudSettings, HostSettings, first_host
 from kumoi.control_host import ControlHost
+from kumoi.engine import db
 from kumoi.hosts.cluster import patroni
 from kumoi.hosts.units import rights, systemd, table, users
 from kumoi.hosts.units.releases import Release
@@ -102,3 +103,11 @@ def test_nobody_comes_to_the_database_without_a_certificate_of_its_own() -> None
     assert f"{patroni.MAP} store-pipeline pipeline" in settings["pg_ident"]
     assert not [line for line in settings["pg_ident"] if "store-pipeline postgres" in line]
     assert "password" not in json.dumps(patroni.settings(CLOUD, FIRST)).lower()
+
+
+def test_there_are_connections_for_all_who_use_the_stores_of_three_hosts() -> None:
+    of_a_host = ("api", "worker", "pipeline", "copies", "copies")
+    most = len(HOSTS) * len(of_a_host) * 2 * db.POOL_SIZE
+    reserved = 3  # For superusers, as PostgreSQL has it.
+    parameters = patroni.settings(CLOUD, SECOND)["bootstrap"]["dcs"]["postgresql"]["parameters"]
+    assert most + reserved <= parameters["max_connections"]
