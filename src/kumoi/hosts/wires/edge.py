@@ -3,6 +3,8 @@
     this machine                     NAME-edge                                      virtual hosts
     NAME-ext public_address ── veth ── machine   routes, rules   public (bridge) ── veth ── eth1
 
+                                 underlay ── veth ── NAME-ul, where other control planes of this machine are
+
 The kernel forwards there, and nothing runs: servers reach the APIs and the pipeline of the machine
 and nothing else of it, and the machine's own firewall is left alone (design note 0003). Towards the
 machine the edge answers for every floating IP, towards tenants for the machine's address.
@@ -20,6 +22,7 @@ from kumoi.hosts.wires import links
 
 MACHINE = "machine"
 PUBLIC = "public"
+UNDERLAY = "underlay"
 SYSCTLS = {
     "net.ipv4.ip_forward": 1,
     "net.ipv4.conf.all.rp_filter": 1,
@@ -46,6 +49,22 @@ INWARD = (
 def machine_link(cloud: CloudSettings) -> str:
     """The machine's end: it has the address and the one route for floating IPs."""
     return f"{cloud.name}-ext"
+
+
+def control_planes(cloud: CloudSettings) -> tuple[str, ...]:
+    """Addresses of those that are not the machine's own, whose pipelines runners reach."""
+    listed = (each.address for each in cloud.control_hosts)
+    return tuple(address for address in listed if address != cloud.control_address)
+
+
+def underlay_veth(cloud: CloudSettings, bridge: str) -> links.Veth:
+    """The way to them. It needs no address of the underlay's."""
+    return links.Veth(
+        name=f"{cloud.name}-ue",
+        bridge=bridge,
+        inner=UNDERLAY,
+        inner_namespace=cloud.edge_name,
+    )
 
 
 def mac(cloud: CloudSettings) -> str:
@@ -78,6 +97,22 @@ def ensure(cloud: CloudSettings) -> None:
     links.ensure_address(machine_link(cloud), address=cloud.public_address, prefix=prefix)
 
 
+def ensure_underlay(cloud: CloudSettings, bridge: str) -> None:
+    """Runners reach the pipelines of other control planes by it, and by no other way: the machine forwards
+    nothing.
+    """
+    veth = underlay_veth(cloud, bridge)
+    found = control_planes(cloud)
+    if not found:
+        links.delete_link(veth.name)
+        return
+    links.ensure_veth(veth)
+    for name, inside in ((veth.name, None), (UNDERLAY, cloud.edge_name)):
+        links.disable_offload(name, namespace=inside)
+    for address in found:
+        links.ensure_route(UNDERLAY, to=f"{address}/32", namespace=cloud.edge_name)
+
+
 def delete(cloud: CloudSettings) -> None:
     links.delete_link(machine_link(cloud))
     links.delete_namespace(cloud.edge_name)
@@ -96,6 +131,7 @@ def rules(cloud: CloudSettings, machine_addresses: Collection[str]) -> str:
     waits: TCP by a reset, UDP by ICMP, of which there is a bounded number a second.
     """
     here, ports = cloud.public_address, f"{cloud.api_port}, {cloud.pipeline_port}"
+    underlay = _underlay_rules(cloud)
     outbound, from_machine = "", ""
     if cloud.outbound:
         inward = [ipaddress.IPv4Network(cidr) for cidr in (*INWARD, *machine_addresses)]
@@ -118,6 +154,7 @@ table inet edge {{
     type filter hook forward priority filter; policy drop;
     iifname "{MACHINE}" oifname "{PUBLIC}" jump machine
     iifname "{PUBLIC}" oifname "{MACHINE}" jump tenants
+{underlay}\
   }}
   chain machine {{
     ip saddr {here} tcp sport {{ {ports} }} accept
@@ -137,4 +174,19 @@ table inet edge {{
     meta l4proto udp limit rate {UDP_REFUSALS_PER_S}/second reject with icmp port-unreachable
   }}
 }}
+"""
+
+
+def _underlay_rules(cloud: CloudSettings) -> str:
+    """To the pipelines of other control planes, and their answers."""
+    found = ", ".join(control_planes(cloud))
+    if not found:
+        return ""
+    there = f'iifname "{PUBLIC}" oifname "{UNDERLAY}"'
+    back = f'iifname "{UNDERLAY}" oifname "{PUBLIC}"'
+    port = cloud.pipeline_port
+    return f"""\
+    {there} ip daddr {{ {found} }} tcp dport {port} accept
+    {there} meta l4proto tcp reject with tcp reset
+    {back} ip saddr {{ {found} }} tcp sport {port} accept
 """

@@ -87,6 +87,16 @@ def ensure_default_route(name: str, *, gateway: str, namespace: str) -> None:
         here.route("replace", dst="default", gateway=gateway, oif=index)
 
 
+def ensure_route(name: str, *, to: str, namespace: str, gateway: str | None = None) -> None:
+    """To a network by this link, and by a gateway on it, where one is named."""
+    with _attempt(f"route to {to}"), _inside(namespace) as here:
+        index = here.link_lookup(ifname=name)[0]
+        if gateway is None:
+            here.route("replace", dst=to, oif=index, scope="link")
+        else:
+            here.route("replace", dst=to, gateway=gateway, oif=index)
+
+
 def ensure_veth(veth: Veth) -> bool:
     """Make both ends and set them up; whether the pair had to be made. Another link with one of the
     names is deleted, as is half a pair.

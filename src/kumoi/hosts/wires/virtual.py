@@ -59,6 +59,7 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
     if own is not None and host.control_namespace is None:
         links.ensure_address(underlay, address=own.address, prefix=prefix)
     links.disable_offload(underlay, receive=False)
+    edge.ensure_underlay(cloud, underlay)
     for veth in veths(cloud, host):
         is_new = links.ensure_veth(veth)
         links.disable_offload(veth.name, namespace=veth.namespace)
@@ -88,6 +89,13 @@ def ensure_control(cloud: CloudSettings, host: HostSettings) -> bool:
     links.ensure_address(veth.inner, address=own.address, prefix=prefix, namespace=inside)
     # The machine answers at the cloud's public address.
     links.ensure_default_route(veth.inner, gateway=cloud.control_address, namespace=inside)
+    own_gateway = {
+        cloud.public_address: cloud.control_address,
+        cloud.public_cidr: cloud.edge_address,
+    }
+    links.ensure_route(veth.inner, to=f"{cloud.edge_address}/32", namespace=inside)
+    for to, gateway in own_gateway.items():  # Servers, by the edge; the machine forwards nothing.
+        links.ensure_route(veth.inner, to=to, gateway=gateway, namespace=inside)
     return made
 
 
@@ -155,7 +163,7 @@ def _member(cloud: CloudSettings, host: HostSettings, database: OvnDatabase) -> 
 
 def is_there(cloud: CloudSettings, host: HostSettings) -> bool:
     """Whether the host's namespace exists, or shared links and namespaces exist without a host."""
-    if links.ports_of(underlay_bridge(cloud)):
+    if _has_hosts(cloud):
         return table.namespace_path(host.name).exists()
     namespaces = (host.name, cloud.edge_name, f"{host.name}{CONTROL}")
     shared = own_links(cloud) & links.names()
@@ -173,9 +181,15 @@ def delete(cloud: CloudSettings, host: HostSettings) -> None:
     links.delete_link(control_veth(cloud, host).name)
     for inside in (host.name, f"{host.name}{CONTROL}"):
         links.delete_namespace(inside)
-    if not links.ports_of(underlay_bridge(cloud)):
+    if not _has_hosts(cloud):
         edge.delete(cloud)
         links.delete_link(underlay_bridge(cloud))
+
+
+def _has_hosts(cloud: CloudSettings) -> bool:
+    """Whether any is on this machine: the edge is none."""
+    underlay = underlay_bridge(cloud)
+    return bool({*links.ports_of(underlay)} - {edge.underlay_veth(cloud, underlay).name})
 
 
 def _remove_from_switch(host: HostSettings, port: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from kumoi.config import CloudSettings
+from kumoi.config import CloudSettings, changed
+from kumoi.control_host import ControlHost
 from kumoi.hosts.wires import edge
 
 CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
@@ -48,6 +49,16 @@ table inet edge {
 
 def test_rules() -> None:
     assert edge.rules(CLOUD, []) == RULES
+
+
+def test_runners_reach_the_pipelines_of_other_control_planes_and_nothing_else_there() -> None:
+    listed = tuple(ControlHost(f"t1-host{n}", f"10.0.5.{n}") for n in (1, 2, 3))
+    rules = edge.rules(changed(CLOUD, control_hosts=listed), [])
+    assert [line.strip() for line in rules.splitlines() if line not in RULES.splitlines()] == [
+        'iifname "public" oifname "underlay" ip daddr { 10.0.5.2, 10.0.5.3 } tcp dport 5002 accept',
+        'iifname "public" oifname "underlay" meta l4proto tcp reject with tcp reset',
+        'iifname "underlay" oifname "public" ip saddr { 10.0.5.2, 10.0.5.3 } tcp sport 5002 accept',
+    ]
 
 
 def test_outbound_lets_servers_reach_the_internet_and_no_address_of_the_machine() -> None:
