@@ -41,6 +41,34 @@ def seen_at(cloud: CloudSettings, address: str) -> CloudSettings:
     return replace(cloud, api_public_url=url(address, cloud.api_port))
 
 
+def pipeline(cloud: CloudSettings, host: HostSettings) -> str:
+    """Where the pipeline listens on this host."""
+    return cloud.public_address if is_first(cloud, host) else own(cloud, host)
+
+
+def of_pipeline(cloud: CloudSettings, host: HostSettings) -> CloudSettings:
+    """The settings as this host's pipeline has them: it refers whoever asks to itself, and asks the identity
+    service of its own host. What is set in the settings stays.
+    """
+    if not cloud.is_replicated or is_first(cloud, host):
+        return cloud
+    return replace(
+        cloud,
+        pipeline_address=cloud.pipeline_address or own(cloud, host),
+        identity_url=cloud.identity_url or f"{api_url(cloud, host)}/identity",
+    )
+
+
+def pipeline_urls(cloud: CloudSettings) -> tuple[str, ...]:
+    """Of all pipelines, for runners, which go from one that is away to the next. One that is set is in
+    front of all of them.
+    """
+    if cloud.pipeline_public_url or not cloud.is_replicated:
+        return (cloud.pipeline_url,)
+    others = [each.address for each in cloud.control_hosts if each.address != cloud.control_address]
+    return tuple(url(each, cloud.pipeline_port) for each in (cloud.public_address, *others))
+
+
 def host_api_urls(cloud: CloudSettings, host_name: str) -> tuple[str, ...]:
     """Of the host APIs, for that host."""
     return urls_of([host.address for host in _own_first(cloud, host_name)], cloud)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kumoi import config, members
+from kumoi import addresses, config, members
 from kumoi.base.errors import (
     Invalid,
     KumoiError,
@@ -332,7 +332,7 @@ async def _pipeline(cloud: CloudSettings, host: HostSettings, activation: Activa
 
     url = members.pipeline_database(cloud, host)
     store = _open_store(url, host.wake_dir / "pipeline", FOLDER)
-    await serve(cloud, host, store, Clock(), activation)
+    await serve(addresses.of_pipeline(cloud, host), host, store, Clock(), activation)
 
 
 async def _repositories(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:

@@ -45,3 +45,38 @@ def test_a_host_asks_its_own_control_plane_first_and_then_the_others() -> None:
 def test_commands_ask_their_own_host() -> None:
     assert addresses.api_url(CLOUD, FIRST) == "https://10.0.4.1:5000"
     assert addresses.api_url(CLOUD, SECOND) == "https://10.0.5.2:5000"
+
+
+@pytest.mark.parametrize(
+    ("cloud", "host", "listens", "url", "identity"),
+    [
+        (ALONE, FIRST, "10.0.4.1", "https://10.0.4.1:5002", "https://10.0.4.1:5000/identity"),
+        (CLOUD, FIRST, "10.0.4.1", "https://10.0.4.1:5002", "https://10.0.4.1:5000/identity"),
+        (CLOUD, SECOND, "10.0.5.2", "https://10.0.5.2:5002", "https://10.0.5.2:5000/identity"),
+    ],
+)
+def test_each_control_hosts_pipeline_answers_for_itself_and_asks_its_own_api(
+    cloud: CloudSettings, host: HostSettings, listens: str, url: str, identity: str
+) -> None:
+    its = addresses.of_pipeline(cloud, host)
+    assert addresses.pipeline(cloud, host) == its.pipeline_listens_at == listens
+    assert (its.pipeline_url, its.keystone_url) == (url, identity)
+
+
+def test_what_is_set_for_pipelines_is_for_all_of_them() -> None:
+    behind_proxy = changed(
+        CLOUD, pipeline_public_url="https://git.example", identity_url="https://keystone.example"
+    )
+    its = addresses.of_pipeline(behind_proxy, SECOND)
+    assert (its.pipeline_url, its.keystone_url) == (
+        "https://git.example",
+        "https://keystone.example",
+    )
+    assert addresses.pipeline_urls(its) == ("https://git.example",)
+
+
+def test_runners_of_all_pipelines_are_told_the_same() -> None:
+    urls = tuple(f"https://{each}:5002" for each in ("10.0.4.1", "10.0.5.2", "10.0.5.3"))
+    for host in (FIRST, SECOND):
+        assert addresses.pipeline_urls(addresses.of_pipeline(CLOUD, host)) == urls
+    assert addresses.pipeline_urls(ALONE) == urls[:1]

@@ -208,14 +208,9 @@ def _control_plane(cloud: CloudSettings, here: HostSettings) -> str:
     ]
     missing = f"; [red]{', '.join(late)} does not follow[/]" if late else ""
     return (
-        f"its stores follow {found.leader} on {', '.join(found.followers)}{missing}. APIs and workers run on each of these, which have images, pushed "
-        f"repositories and the authorities' keys as well; the pipeline runs on {_first(cloud)} alone"
+        f"its stores follow {found.leader} on {', '.join(found.followers)}{missing}. APIs, workers and the pipeline run on each of these, which "
+        "have images, pushed repositories and the authorities' keys as well"
     )
-
-
-def _first(cloud: CloudSettings) -> str:
-    names = (host.name for host in cloud.control_hosts if host.address == cloud.control_address)
-    return next(names, "")
 
 
 def _expected(cloud: CloudSettings, here: HostSettings) -> list[dict[str, Any]]:

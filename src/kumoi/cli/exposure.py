@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         )
     found = endpoints(cloud, host)
     for other in choice.others_here(cloud, host):
-        found += in_namespaces(other)
+        found += in_namespaces(cloud, other)
     api = first_run.connect(admin_entry(cloud, host))
     try:
         document = {
@@ -127,17 +127,24 @@ def endpoints(cloud: CloudSettings, host: HostSettings) -> list[ExposedEndpoint]
         for socket in sockets.of_machine(host)
         if socket.unit or reached_by(cloud, socket.bound) == TENANTS
     ]
-    return of_machine + in_namespaces(host)
+    return of_machine + in_namespaces(cloud, host)
 
 
-def in_namespaces(host: HostSettings) -> list[ExposedEndpoint]:
+def in_namespaces(cloud: CloudSettings, host: HostSettings) -> list[ExposedEndpoint]:
     """The sockets in those of a host, and what its switch receives."""
+
+    def reached(place: str, bound: sockets.Bound) -> str:
+        if bound.is_loopback:
+            return LOOPBACK
+        is_pipeline = place == host.control_namespace and bound.port == cloud.pipeline_port
+        return TENANTS if is_pipeline else UNDERLAY  # By the edge: runners.
+
     found = {
         host.name: (*sockets.inside(host.name, host), *sockets.of_switch(host)),
         f"{host.control_namespace}": sockets.inside(host.control_namespace, host),
     }
     return [
-        _endpoint(socket, place, LOOPBACK if socket.bound.is_loopback else UNDERLAY)
+        _endpoint(socket, place, reached(place, socket.bound))
         for place, each in found.items()
         for socket in each
     ]

@@ -28,7 +28,10 @@ from kumoi.hosts.units import keeper, ownership, releases, rights, table, users
 
 SQLITE = "sqlite:///"
 ROWS_OF_PROCESSES = ("audit", "flow", "lease")  # They change while nobody does anything.
-ROLES_OF_EACH = (Role.API.value, Role.WORKER.value)  # Of the control hosts.
+ROLES_OF_EACH = (
+    Role.API.value,
+    Role.WORKER.value,
+)  # Of the control hosts, and the pipeline where it is on.
 MOVED = ".moved"  # What nobody may take for the store any more.
 
 
@@ -70,7 +73,9 @@ def share_roles(cloud: CloudSettings, host: HostSettings, progress: Progress) ->
         config.write(cloud, other.state)
         if cloud.control_host(other.name) is not None:
             there = config.read(HostSettings, other.state).settings
-            words = {*there.roles, *ROLES_OF_EACH}
+            words = {*there.roles, *ROLES_OF_EACH} - {Role.PIPELINE.value}
+            if Role.PIPELINE in host.roles:
+                words.add(Role.PIPELINE.value)
             others = [word for word in there.roles if word not in ROLES]  # Of another release.
             roles = (*(role for role in ROLES if role in words), *others)
             config.write(config.changed(there, roles=roles, shares_machine=True), other.state)

@@ -126,7 +126,7 @@ def test_a_cloud_moves_with_all_its_rows(world: World) -> None:
     assert {path.name for path in world.first.store_dir.glob("*.db*")} == {"cloud.db.moved"}
     assert all(world.settings(host) == cloud for host in world.hosts)
     assert world.waited == ["copies"]  # No disk is the only one that has something.
-    each = ("network", "api", "worker", "agent")
+    each = ("network", "api", "worker", "agent", "pipeline")
     assert [world.roles(host) for host in world.hosts[1:]] == [each] * 2
 
 
@@ -137,7 +137,16 @@ def test_a_cloud_whose_other_control_hosts_have_no_roles_gets_them_later(world: 
         config.write(config.changed(settings, roles=("agent", "of-later")), host.state)
     cloud = world.settings(world.first)
     replicating.share_roles(cloud, world.first, Progress(Console(quiet=True)))
-    each = ("api", "worker", "agent", "of-later")
+    each = ("api", "worker", "agent", "pipeline", "of-later")
+    assert [world.roles(host) for host in world.hosts[1:]] == [each] * 2
+
+
+def test_where_the_first_host_is_without_pipeline_the_others_are(world: World) -> None:
+    world.replicate()
+    roles = tuple(role for role in world.first.roles if role != "pipeline")
+    first, cloud = config.changed(world.first, roles=roles), world.settings(world.first)
+    replicating.share_roles(cloud, first, Progress(Console(quiet=True)))
+    each = ("network", "api", "worker", "agent")
     assert [world.roles(host) for host in world.hosts[1:]] == [each] * 2
 
 

@@ -1,7 +1,7 @@
 """What the first host gives to the cloud's other control hosts, where they are on its machine: what their
 roles need and cannot make, since it must be the same on all of them or signed by the authority.
 
-    api.crt api.key           of the APIs, for every address that a control host has
+    api.crt api.key           of the APIs, for every address that a control host has; pipeline.crt likewise
     engines.crt etcd.crt …    see engines_pki.py
     token-keys/secrets.key    seals what is in the store, also the keys that sign tokens; it never changes
     passwords/                of the first users, for commands such as `status`
@@ -38,7 +38,9 @@ def require(host: HostSettings) -> None:
     """Raises Conflict where the first host has not given this one what its roles need."""
     if Role.API not in host.roles:
         return
-    wanted = (host.pki_dir / "api.key", host.pki_dir / "api.crt", *_same(host))
+    roles = [role for role in (Role.API, Role.PIPELINE) if role in host.roles]
+    pairs = [host.pki_dir / f"{role.value}.{end}" for role in roles for end in ("key", "crt")]
+    wanted = (*pairs, *_same(host))
     missing = next((path for path in wanted if not path.exists()), None)
     if missing is not None:
         raise Conflict(

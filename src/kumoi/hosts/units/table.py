@@ -114,7 +114,7 @@ def roles(
     """
     apis = [f"tcp:{address}:{cloud.api_port}" for address in addresses.of_apis(cloud, host)]
     host_api = f"tcp:{addresses.own(cloud, host)}:{cloud.host_api_port}"
-    pipeline = f"tcp:{cloud.public_address}:{cloud.pipeline_port}"
+    pipeline = f"tcp:{addresses.pipeline(cloud, host)}:{cloud.pipeline_port}"
     control = host.control_namespace
 
     def role(

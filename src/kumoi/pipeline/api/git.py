@@ -289,7 +289,8 @@ def _tell_of_earlier_push(request: Request, found: Repository) -> None:
     that could not begin then begin now.
     """
     pipeline = request.services
-    if found.push_begun_at is None or pipeline.pushing.is_under_way(found.id):
+    under_way = pipeline.pushing.is_under_way(found.id)
+    if found.push_begun_at is None or under_way or pipeline.copies.is_changed_elsewhere(found):
         return
     pipeline.heads.look(found)
     with request.read() as connection:

@@ -136,6 +136,7 @@ def retry(request: Request) -> Reply:
     request.caller.check("kumoi:run:retry", before.project_id)
     if owner is None:
         raise NotFound("run", before.id)
+    request.services.copies.require_here(owner)
     where = (owner.project_id, owner.name, before.commit)
     wanted = request.services.repositories.read_file(*where).of_branch(before.branch)
     with request.write() as connection:

@@ -151,6 +151,7 @@ def tree(request: RunnerRequest) -> Reply:
         owner = repository.get(connection, found.repository_id) if found else None
     if found is None or owner is None:
         raise NotFound("run", request.caller.run_id)
+    request.services.copies.require_here(owner)
     repositories = request.services.repositories
     tar = repositories.spool.answer(owner.project_id)
     try:

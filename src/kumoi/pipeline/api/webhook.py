@@ -62,6 +62,10 @@ def create(request: Request) -> Reply:
     check_name(new.repository)
     guarded_http.require_header(new.token)
     _check_urls(request, new)
+    with request.read() as connection:
+        there = repository.find(connection, caller.project_id, new.repository)
+    if there is not None:
+        request.services.copies.require_here(there)
     repositories = request.services.repositories
     if repositories.list_heads(caller.project_id, new.repository):
         raise Conflict(

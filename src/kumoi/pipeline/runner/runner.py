@@ -36,7 +36,7 @@ def main(argv: list[str], config: str) -> int:
     if "--stay" not in argv:
         detach()
     facts: dict[str, str] = json.loads(config)
-    pipeline = PipelineClient(facts["url"], facts["ca"])
+    pipeline = PipelineClient([facts["url"], *facts.get("others", "").split()], facts["ca"])
     try:
         claimed = pipeline.next() if NEXT in argv else pipeline.claim(facts["token"])
         while True:

@@ -13,6 +13,7 @@ import json
 import zipfile
 from pathlib import Path
 
+from kumoi import addresses
 from kumoi.base.errors import Bug
 from kumoi.config import CloudSettings, HostSettings
 
@@ -34,7 +35,10 @@ def this_release() -> str:
 def user_data(cloud: CloudSettings, host: HostSettings, source: str, token: str) -> str:
     """A script that cloud-init runs as root while the server starts."""
     ca = (host.pki_dir / "ca.crt").read_text()
-    facts = {"url": cloud.pipeline_url, "ca": ca, "token": token}
+    first, *others = addresses.pipeline_urls(cloud)
+    facts = {"url": first, "ca": ca, "token": token}
+    if others:
+        facts["others"] = " ".join(others)
     if source.count(MARK) != 1:
         raise Bug("the runner's script has no place for its configuration")
     return EARLY + source.replace(MARK, f"CONFIG: dict[str, str] = {json.dumps(facts)}")

@@ -1,9 +1,10 @@
 """The runner's calls of the pipeline. It repeats each until it is answered: the pipeline may be down in
-between.
+between. Where there are several, whichever does not answer is left for the next, and stays left.
 """
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
 import secrets
@@ -11,6 +12,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from typing import Any
 
 from kumoi.pipeline.runner.programs import HOME
@@ -28,8 +30,8 @@ class Stopped(Exception):
 class PipelineClient:
     """The runner's calls of the pipeline's API."""
 
-    def __init__(self, url: str, ca: str) -> None:
-        self._url = url
+    def __init__(self, urls: Sequence[str], ca: str) -> None:
+        self._urls = collections.deque(urls)
         self._tls = ssl.create_default_context(cadata=ca)
         self._session = secrets.token_urlsafe(32)
         self._token = ""
@@ -76,7 +78,7 @@ class PipelineClient:
         pause_s = 0.1
         while True:
             request = urllib.request.Request(  # noqa: S310 - the URL is our pipeline's
-                f"{self._url}/runner/v1/{path}", data, headers, method=method
+                f"{self._urls[0]}/runner/v1/{path}", data, headers, method=method
             )
             try:
                 opened = urllib.request.urlopen(request, timeout=TIMEOUT_S, context=self._tls)  # noqa: S310
@@ -89,8 +91,10 @@ class PipelineClient:
                     raise Stopped(text) from error
                 if error.code < SERVER_ERROR and error.code != CONFLICT:
                     raise RuntimeError(f"{path} was refused: {text}") from error
+                if error.code >= SERVER_ERROR:
+                    self._urls.rotate(-1)
             except (OSError, ssl.SSLError):
-                pass  # The pipeline restarts, or the network is not there yet.
+                self._urls.rotate(-1)  # It restarts, or the network is not there yet.
             if time.monotonic() > deadline_s:
                 raise Stopped(f"nobody answered {path} for {POST_DEADLINE_S:g} s")
             time.sleep(pause_s)

@@ -53,6 +53,14 @@ def test_every_control_host_seals_with_the_same_and_is_known_by_its_own(
         assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
 
 
+def test_a_pipeline_is_not_without_its_certificate(hosts: list[HostSettings]) -> None:
+    first, other, _ = hosts
+    sharing.give(CLOUD, first, [other], NOW)
+    (other.pki_dir / "pipeline.key").unlink()
+    with pytest.raises(Conflict, match=r"pipeline\.key is not there"):
+        sharing.require(other)
+
+
 def test_what_is_there_is_not_written_again(hosts: list[HostSettings]) -> None:
     first, *others = hosts
     sharing.give(CLOUD, first, others, NOW)
