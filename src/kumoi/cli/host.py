@@ -14,7 +14,7 @@ from openstack.exceptions import SDKException
 
 from kumoi.base.errors import Permanent
 from kumoi.cli import choice, healing, host_drain, status
-from kumoi.cli.output import console, table
+from kumoi.cli.output import OperatorConsole, console, table
 from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.first_use import first_run
@@ -42,6 +42,15 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             action.add_argument(
                 "--keep-servers", action="store_true", help="leave all servers where they are"
             )
+            action.add_argument(
+                "--connections-s",
+                type=int,
+                metavar="SECONDS",
+                help="how long connections through balancers to a server may take to end (default: 30)",
+            )
+            action.add_argument(
+                "--json", action="store_true", help="what became of each server, for programs"
+            )
         if name == "heal":
             action.add_argument(
                 "--force", action="store_true", help="it is lost, whatever it or anything says"
@@ -66,22 +75,31 @@ def list_(args: argparse.Namespace) -> int:
 
 def drain(args: argparse.Namespace) -> int:
     """0 when nothing runs there any more."""
-    progress = Progress()
-    with _asked(args) as api:
-        try:
+    progress = Progress(OperatorConsole(highlight=False, soft_wrap=True, stderr=args.json))
+    options = host_drain.DrainOptions(args.stop, args.connections_s)
+    done = host_drain.Drained()
+    try:
+        with _asked(args) as api:
             with progress.stage("no new servers, gateways, proxies"):
                 host_drain.disable(api, args.host, args.reason)
-            done = host_drain.Drained()
             if not args.keep_servers:
-                done = host_drain.empty(api, args.host, progress, stop=args.stop)
-        except KeyboardInterrupt:
-            progress.say(
-                "\ninterrupted: a server on its way arrives. `drain` goes on, `undrain` undoes"
-            )
-            return INTERRUPTED
-    progress.say(f"{done.moved} moved, {done.stopped} stopped, {done.left} run on {args.host} yet")
+                host_drain.empty(api, args.host, progress, options, done)
+    except KeyboardInterrupt:
+        progress.say(
+            "\ninterrupted: a server on its way arrives. `drain` goes on, `undrain` undoes"
+        )
+        return INTERRUPTED
+    finally:
+        if args.json:
+            print(json.dumps({"host": args.host, "servers": done.shown()}, indent=2))
+    left = done.count("left")
+    longest_s = done.longest_pause_s()
+    pause = "" if longest_s is None else f" (longest pause {longest_s:.2f} s)"
+    progress.say(
+        f"{done.count('moved')} moved{pause}, {done.count('stopped')} stopped, {left} run on {args.host} yet"
+    )
     progress.say(f"back in service: sudo ./kumoi host undrain {args.host}")
-    return 1 if done.left else 0
+    return 1 if left else 0
 
 
 def undrain(args: argparse.Namespace) -> int:

@@ -6,9 +6,10 @@ asks and shows, one server after the other; so it may be interrupted and called 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from openstack.connection import Connection
@@ -34,13 +35,48 @@ WORDS = {
 }
 
 
+PAUSED = re.compile(r"paused for (\d+\.\d+) s")
+BAR_WIDTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DrainOptions:
+    """`connections_end_s` is how long connections of balancers to a server may take to end, None for what the cloud has.
+    With `stop` the servers that cannot be moved are stopped.
+    """
+
+    stop: bool = False
+    connections_end_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDrained:
+    """`outcome` is moved, stopped, off (it stays, and does not run) or left. `paused_s` is None where it did not pause, or nobody
+    said for how long; `why` what kept it.
+    """
+
+    id: str
+    name: str
+    outcome: str
+    host: str
+    paused_s: float | None = None
+    why: str = ""
+
+
 @dataclass(slots=True)
 class Drained:
-    """How many servers went, were stopped here, or stay and run, with the reasons of the last."""
+    """The servers, in the order in which they were seen to."""
 
-    moved: int = 0
-    stopped: int = 0
-    left: int = 0
+    servers: list[ServerDrained] = field(default_factory=list)
+
+    def count(self, outcome: str) -> int:
+        return sum(each.outcome == outcome for each in self.servers)
+
+    def longest_pause_s(self) -> float | None:
+        return max((each.paused_s for each in self.servers if each.paused_s), default=None)
+
+    def shown(self) -> list[dict[str, Any]]:
+        return [asdict(each) for each in self.servers]
 
 
 def disable(api: Connection, host: str, reason: str) -> None:
@@ -77,26 +113,40 @@ def on_host(api: Connection, host: str) -> list[Any]:
     ]
 
 
-def empty(api: Connection, host: str, progress: Progress, *, stop: bool) -> Drained:
-    """Move the host's servers, one after the other: of two behind one balancer one works at any time. With `stop`
-    those that cannot be moved are stopped.
-    """
-    done, seen = Drained(), set[str]()
+def empty(
+    api: Connection, host: str, progress: Progress, options: DrainOptions, done: Drained
+) -> None:
+    """Move the host's servers, one after the other: of two behind one balancer one works at any time. `done` gets each."""
+    seen = set[str]()
     for server in _servers(api, host, seen):
-        total = done.moved + done.stopped + done.left + len(on_host(api, host))
-        number = done.moved + done.stopped + done.left + 1
-        with progress.stage(f"{number} of {max(total, number)}: {server.name}") as stage:
-            why = _move(api, server, host, stage)
-            if not why:
-                done.moved += 1
-            elif stop and server.status in MOVES:
-                _stop(api, server)
-                done.stopped += 1
-                stage.note(f"stopped, since {why}")
-            else:
-                done.left += server.status != "SHUTOFF"
-                stage.note(f"stays: {why}")
-    return done
+        number = len(done.servers) + 1
+        total = max(number, len(done.servers) + len(on_host(api, host)))
+        title = f"{bar(number - 1, total)} {number} of {total}: {server.name}"
+        with progress.stage(title) as stage:
+            done.servers.append(_seen_to(api, server, host, stage, options))
+
+
+def bar(done: int, total: int) -> str:
+    filled = BAR_WIDTH * done // max(total, 1)
+    return "█" * filled + "░" * (BAR_WIDTH - filled)
+
+
+def _seen_to(
+    api: Connection, server: Any, host: str, stage: ProgressStage, options: DrainOptions
+) -> ServerDrained:
+    why, target, details = _move(api, server, host, stage, options)
+    if not why:
+        stage.note(f"now on {target}; {details}" if details else f"now on {target}")
+        paused = PAUSED.search(details)
+        seconds = float(paused[1]) if paused else None
+        return ServerDrained(server.id, server.name, "moved", target, seconds)
+    if options.stop and server.status in MOVES:
+        _stop(api, server)
+        stage.note(f"stopped, since {why}")
+        return ServerDrained(server.id, server.name, "stopped", host, why=why)
+    stage.note(f"stays: {why}")
+    outcome = "off" if server.status == "SHUTOFF" else "left"
+    return ServerDrained(server.id, server.name, outcome, host, why=why)
 
 
 def _servers(api: Connection, host: str, seen: set[str]) -> Iterator[Any]:
@@ -109,26 +159,37 @@ def _servers(api: Connection, host: str, seen: set[str]) -> Iterator[Any]:
         yield left[0]
 
 
-def _move(api: Connection, server: Any, host: str, stage: ProgressStage) -> str:
-    """Why it is still there; empty when it is not."""
+def _move(
+    api: Connection, server: Any, host: str, stage: ProgressStage, options: DrainOptions
+) -> tuple[str, str, str]:
+    """Why it is still there, empty when it is not; where it is; and what is said of its move."""
     if server.status != MOVING:
         if server.status not in MOVES:
-            return WORDS.get(server.status, f"it is {server.status}")
+            return WORDS.get(server.status, f"it is {server.status}"), host, ""
         name = MOVES[server.status]
-        arguments = {"host": None, "block_migration": "auto"} if name != "migrate" else None
         answer = api.compute.post(
-            f"/servers/{server.id}/action", json={name: arguments}, microversion=VERSION
+            f"/servers/{server.id}/action",
+            json={name: _arguments(name, options)},
+            microversion=VERSION,
         )
         if not answer.ok:
-            return _refusal(answer)
+            return _refusal(answer), host, ""
     now = _settled(api, server, stage)
     if now is None:
-        return ""
+        return "", "no host: it was deleted", ""
     details = _details(api, server)
-    if now.compute_host == host:
-        return details or "its move was cancelled"
-    stage.note(f"now on {now.compute_host}; {details}" if details else f"now on {now.compute_host}")
-    return ""
+    if now.status == "ERROR" or now.compute_host == host:
+        return details or "its move was cancelled", host, ""
+    return "", str(now.compute_host), details
+
+
+def _arguments(name: str, options: DrainOptions) -> dict[str, Any] | None:
+    if name == "migrate":
+        return None
+    given = {"host": None, "block_migration": "auto"}
+    if options.connections_end_s is None:
+        return given  # Which a control plane of an older release understands as well.
+    return given | {"kumoi:connections_end_s": options.connections_end_s}
 
 
 def _settled(api: Connection, server: Any, stage: ProgressStage) -> Any:
@@ -141,7 +202,7 @@ def _settled(api: Connection, server: Any, stage: ProgressStage) -> Any:
         for move in api.compute.get(path, microversion=VERSION).json().get("migrations", ()):
             total, sent = move["disk_total_bytes"] >> 20, move["disk_processed_bytes"] >> 20
             stage.tell(f"to {move['dest_compute']}, {sent} MiB of a disk of {total} MiB")
-        time.sleep(LOOK_S)
+        wait()
 
 
 def _details(api: Connection, server: Any) -> str:
@@ -163,7 +224,12 @@ def _stop(api: Connection, server: Any) -> None:
     while api.compute.get_server(server.id).status != "SHUTOFF":
         if time.monotonic() > until:
             raise Transient(f"stop server {server.name}")
-        time.sleep(LOOK_S)
+        wait()
+
+
+def wait() -> None:
+    """Until the next look."""
+    time.sleep(LOOK_S)
 
 
 def _refusal(answer: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from openstack import exceptions
 from openstack.connection import Connection
 from tests.stories.compute import movers as moving
 from tests.stories.compute.conftest import Workbench
@@ -123,6 +124,20 @@ def test_connections_that_do_not_end_keep_no_server(balanced: Balanced, movers: 
     movers.migrate(balanced.server)
     movers.copied(ArrivalState.READY)
     balanced.says(movers.first, connections=2, listening=(8080,))
+    balanced.pass_time(move.EMPTY_S)
+    assert movers.bench.spec(balanced.server).power is Power.STOPPED
+
+
+def test_how_long_connections_may_take_to_end_is_asked_for(
+    balanced: Balanced, movers: Movers
+) -> None:
+    with pytest.raises(exceptions.BadRequestException, match="connections_end_s"):
+        movers.migrate(balanced.server, **{"kumoi:connections_end_s": -1})
+    movers.migrate(balanced.server, **{"kumoi:connections_end_s": 2 * move.EMPTY_S})
+    movers.copied(ArrivalState.READY)
+    balanced.says(movers.first, connections=2, listening=(8080,))
+    balanced.pass_time(move.EMPTY_S)
+    assert movers.bench.spec(balanced.server).power is Power.RUNNING
     balanced.pass_time(move.EMPTY_S)
     assert movers.bench.spec(balanced.server).power is Power.STOPPED
 

@@ -141,11 +141,14 @@ class MigrationTarget(Body, kw_only=True):
     host: Text | Unset | None = UNSET
 
 
-class LiveMigration(Body, kw_only=True):
+class LiveMigration(Body, kw_only=True, rename={"connections_end_s": "kumoi:connections_end_s"}):
+    """`connections_end_s` is ours: how long connections of balancers may take to end."""
+
     host: Text | None
     block_migration: Flag | Unset | None = UNSET
     disk_over_commit: Flag | Unset = UNSET
     force: Flag | Unset = UNSET
+    connections_end_s: Annotated[int, msgspec.Meta(ge=0, le=move.EMPTY_MOST_S)] = move.EMPTY_S
 
 
 class ServerStateReset(Body, kw_only=True):
@@ -390,13 +393,18 @@ def _migrate(request: Request, name: str, raw: bytes) -> Reply:
 
 def _migrate_live(request: Request, name: str, raw: bytes) -> Reply:
     """A container stops and starts once in its move; see domain/compute/move.py."""
-    return _move_to(request, read(name, raw, LiveMigration).host, kind=LIVE)
+    body = read(name, raw, LiveMigration)
+    return _move_to(request, body.host, kind=LIVE, empty_s=body.connections_end_s)
 
 
-def _move_to(request: Request, host_id: str | None, *, kind: str) -> Reply:
+def _move_to(
+    request: Request, host_id: str | None, *, kind: str, empty_s: int = move.EMPTY_S
+) -> Reply:
     now, key = request.services.clock.now(), request.path["id"]
     with request.write() as connection:
-        move.begin(connection, request.caller, key, now, kind=kind, host_id=host_id)
+        move.begin(
+            connection, request.caller, key, now, kind=kind, host_id=host_id, empty_s=empty_s
+        )
     return Reply(202)
 
 

@@ -48,8 +48,8 @@ ARRIVING = frozenset({STARTING, SETTLING})
 MOVABLE = {COLD: ("active", "stopped"), LIVE: ("active", "paused", "suspended")}
 VERBS = {COLD: "migrate", LIVE: "os-migrateLive"}
 ACTIONS = {COLD: "migrate", LIVE: "live-migration"}
-EMPTY_S, EMPTY_LEAST_S = 30, 2
-"""How long connections may take to end, and how long balancers take to give no new ones."""
+EMPTY_S, EMPTY_LEAST_S, EMPTY_MOST_S = 30, 2, 3600
+"""How long connections may take to end, how long balancers take to give no new ones, and what may be asked for."""
 SETTLE_S = 300  # A server that begins with cloud-init took more than a minute on a busy machine.
 STATES = {
     Power.RUNNING: (
@@ -65,7 +65,8 @@ class ServerMove(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the steps need; the column `move`. `power` is what is wanted of the server afterwards, `vm_state` what it is
     shown as meanwhile, `claims` what it claims on either host. `asked` is the generation in which a host was
     asked for what the step waits for. `ports` are those of members of balancers, `listened` those on which
-    somebody did. `fault` is why it comes back, or why it does not go on (move_lost.py).
+    somebody did. `empty_s` is how long connections may take to end, `fault` why it comes back, or why it does not go
+    on (move_lost.py).
     """
 
     source: str
@@ -76,6 +77,7 @@ class ServerMove(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     asked: int = 0
     ports: list[int] = []
     listened: list[int] = []
+    empty_s: int = EMPTY_S
     since: datetime | None = None
     stopped_at: datetime | None = None
     fault: str = ""
@@ -100,6 +102,7 @@ def begin(
     *,
     kind: str,
     host_id: str | None = None,
+    empty_s: int = EMPTY_S,
 ) -> None:
     """`host_id` is where to; None leaves the choice to us. Raises Conflict for a server that cannot be moved as it is,
     Invalid where no host takes it, Unsupported where its own host cannot give it away.
@@ -123,6 +126,7 @@ def begin(
         claims=claims,
         asked=row.generation + 1,
         ports=[] if is_stopped else sorted({member.protocol_port for member in members}),
+        empty_s=empty_s,
     )
     changes = {"moving": COPYING, "move_host_id": target, "arrival": None, "port_use": None}
     _want(connection, row, move, now, **changes, power=move.power)
@@ -248,7 +252,7 @@ def _empty(connection: Connection, row: Server, move: ServerMove, now: datetime)
     passed_s = (now - (move.since or now)).total_seconds()
     use = row.port_use or {}
     is_empty = bool(use) and not use.get("connections")
-    if passed_s >= EMPTY_S or (is_empty and passed_s >= EMPTY_LEAST_S):
+    if passed_s >= max(move.empty_s, EMPTY_LEAST_S) or (is_empty and passed_s >= EMPTY_LEAST_S):
         listened = sorted(set(use.get("listening", ())) & set(move.ports))
         _stop(connection, row, msgspec.structs.replace(move, listened=listened), now)
 
