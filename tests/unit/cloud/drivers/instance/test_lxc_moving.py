@@ -71,8 +71,17 @@ def test_a_disk_that_came_is_the_servers_once_it_is_complete(paths: Paths) -> No
     assert paths.console(ID).read_text() == "hello\n"
     assert record.read(paths.record(ID)).image_of(2) == "ab"
     assert driver.listed() == {}
-    driver.forget(ID)
     assert list(paths.arrivals.iterdir()) == []
+
+
+def test_what_a_killed_agent_left_beside_a_disk_that_was_given_is_swept(paths: Paths) -> None:
+    driver = moving(paths)
+    driver.sweep()  # Nothing ever came.
+    os.close(driver.open_part(ID, build=0))
+    (paths.arrivals / "other").mkdir()
+    (paths.arrivals / "other/console.log").write_text("hello")
+    driver.sweep()
+    assert [place.name for place in paths.arrivals.iterdir()] == [ID]
 
 
 def test_what_came_before_a_kill_is_there_to_go_on_from(paths: Paths) -> None:

@@ -98,6 +98,7 @@ class LxcDriver:
             {idmap.base_of(one.pid): server_id for server_id, one in running.items()}
         )
         image.sweep(self._paths)
+        self.moving.sweep()
         self._settling.submit(image.settle, self._paths)
 
     def close(self) -> None:

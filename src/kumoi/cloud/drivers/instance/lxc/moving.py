@@ -58,6 +58,13 @@ class LxcMoving:
         finally:
             os.close(file)
 
+    def sweep(self) -> None:
+        """Of an earlier agent that was killed between giving a server its disk and what was left beside it."""
+        if self._paths.arrivals.is_dir():
+            for place in self._paths.arrivals.iterdir():
+                if not any(place.glob("disk.*")):
+                    shutil.rmtree(place, ignore_errors=True)
+
     def listed(self) -> dict[str, ArrivedDisk]:
         if not self._paths.arrivals.is_dir():
             return {}
@@ -102,6 +109,7 @@ class LxcMoving:
         final.replace(self._paths.disk(server.id, server.build))
         files.sync(own)
         files.sync(final.parent)
+        self.forget(server.id)
 
     def require_here(self, server: InstanceSpec) -> None:
         """Before a start. Raises Permanent when the server's disk was handed over."""
