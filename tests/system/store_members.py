@@ -113,6 +113,14 @@ class StoreMembers:
             )
             databases.wait_for_leader(self.cloud, first, timeout_s=LEADER_S)
 
+    def wait_until_whole(self) -> None:
+        """One leads and both others acknowledge its writes, so any one of them may be lost."""
+        eventually(
+            lambda: len(databases.look(self.cloud, self.hosts[0]).followers) == 2,
+            within_s=LEADER_S,
+            what="two followers",
+        )
+
     def wait_for_follower(self, host: HostSettings) -> None:
         eventually(
             lambda: host.name in databases.look(self.cloud, self.hosts[0]).followers,

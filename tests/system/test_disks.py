@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 from tests.security.in_process import InProcessCloud, in_process_cloud
 from tests.system.container_host import until
+from tests.system.live import eventually
 
 from kumoi.base import files
 from kumoi.base.errors import Permanent, StoreFull, TooLarge
@@ -41,6 +42,7 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="
 
 IMAGE = ImageContent(id="i", sha256="ab" * 32, disk_format="root-tar")
 LEFT_BYTES = 2 << 20
+UNMOUNTED_WITHIN_S = 20.0
 KEY = "ssh-ed25519 AAAA me@here"
 
 
@@ -51,7 +53,11 @@ def mounted(file: Path, where: Path) -> Iterator[Path]:
     try:
         yield where
     finally:
-        run(["umount", where])
+        eventually(
+            lambda: run(["umount", where], check=False).status == 0,
+            within_s=UNMOUNTED_WITHIN_S,
+            what="nobody has a file there",
+        )
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from kumoi.base.errors import StoreLost
 from kumoi.engine import audit, feed
 from kumoi.engine.audit import Recorder
 from kumoi.engine.db import Database
-from kumoi.hosts.cluster import databases
 from kumoi.hosts.units import keeper
 from kumoi.hosts.units.answering import answers
 
@@ -30,7 +29,6 @@ KILLED_WITHIN_S, LOST_WITHIN_S = 12.0, 32.0
 CUT_OFF_WITHIN_S = (
     75.0  # Where etcd's leader is cut off as well, leases begin anew; seen: 26 to 53 s.
 )
-AGAIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +115,7 @@ def test_writes_wait_for_another_leader_and_none_fails_or_is_lost(
     bound_s: float,
     record_property: Callable[[str, object], None],
 ) -> None:
-    databases.wait_for_leader(store.cloud, store.hosts[0], timeout_s=AGAIN_S)
+    store.wait_until_whole()
     leader = store.leader()
     database = store.open()
     Recorder(database, Clock())
@@ -140,6 +138,7 @@ def test_a_leader_whose_link_is_cut_is_replaced_and_follows_once_it_is_mended(
 ) -> None:
     """It lives on meanwhile, cut off, and nobody's write is acknowledged by it."""
     store.lead_beyond_the_first()
+    store.wait_until_whole()
     leader = store.leader()
     database = store.open()
     Recorder(database, Clock())
