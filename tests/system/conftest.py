@@ -26,6 +26,7 @@ COMMAND_TIMEOUT_S = 90.0
 WORLD_OF = {
     "test_ovn": "knet",
     "test_ovn_leaders": "knet",
+    "test_router_guard": "knet",
     "test_spoofing": "knet",
     "test_containers": "kct",
     "test_escape": "kct",

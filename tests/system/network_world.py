@@ -113,6 +113,10 @@ WEB = endpoint("web", "a1", 0x11, ("a1-4", "10.203.16.11"), ("a1-6", "fd00:203:1
 DB = endpoint("db", "a2", 0x12, ("a2-4", "10.203.17.12"), ("a2-6", "fd00:203:2::12"))
 ALIEN = endpoint("alien", "b1", 0x13, ("b1-4", "10.203.16.13"))
 NEIGHBOUR = endpoint("neigh", "b1", 0x14, ("b1-4", "10.203.16.14"))
+EVE = endpoint("eve", "a1", 0x15, ("a1-4", "10.203.16.15"), ("a1-6", "fd00:203:1::15"))
+"""Who attacks, in `attacked_world` alone."""
+WEB4, WEB6 = "10.203.16.11", "fd00:203:1::11"
+EVE4, EVE6 = "10.203.16.15", "fd00:203:1::15"
 ROUTER_PORTS = (
     router_port(
         "a1-r", ROUTER_INTERFACE, "ra", 0xA1, ("a1-4", "10.203.16.1"), ("a1-6", "fd00:203:1::1")
@@ -198,6 +202,11 @@ class World:
     switch: OvsSwitch
     wanted: Topology = BASE
     plugged: set[str] = field(default_factory=set)
+
+    def become(self, wanted: Topology) -> None:
+        """`converge`, where it is not so already."""
+        if self.wanted != wanted:
+            self.converge(wanted)
 
     def converge(self, wanted: Topology) -> None:
         """And wait until the host has it."""
@@ -309,6 +318,17 @@ def running_world() -> Iterator[World]:
             daemon.kill()
             daemon.wait()
         remove_everything()
+
+
+@contextlib.contextmanager
+def attacked_world(wanted: Topology) -> Iterator[World]:
+    """`running_world` with EVE, whose packets reach WEB as long as they are honest."""
+    with running_world() as world:
+        world.converge(wanted)
+        world.plug(EVE)
+        reaches(EVE, WEB4)
+        reaches(EVE, WEB6)
+        yield world
 
 
 def has_bridge(switch: OvsSwitch) -> bool:

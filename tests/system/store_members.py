@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from tests.system.live import eventually
 
@@ -43,6 +46,16 @@ class StoreMembers:
             )
             for number, host in enumerate(listed)
         ]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        """Started, and nothing of it afterwards."""
+        self.reclaim()
+        try:
+            self.start()
+            yield self
+        finally:
+            self.reclaim()
 
     def start(self) -> None:
         bridge = virtual.underlay_bridge(self.cloud)

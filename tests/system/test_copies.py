@@ -141,14 +141,8 @@ def git_of(
 
 @pytest.fixture(scope="module")
 def disks() -> Iterator[Disks]:
-    with free_slot() as slot:
-        made = Disks(f"kcop{slot}", Path(STATE_PARENT), 56 + slot)
-        made.reclaim()
-        try:
-            made.start()
-            yield made
-        finally:
-            made.reclaim()
+    with free_slot() as slot, Disks(f"kcop{slot}", Path(STATE_PARENT), 56 + slot).running() as made:
+        yield made
 
 
 def soon(what: Callable[[], bool]) -> None:

@@ -24,14 +24,11 @@ HOST = "blade"
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[StoreMembers]:
-    with free_slot() as slot:
-        made = StoreMembers(f"klea{slot}", Path(STATE_PARENT), 72 + slot)
-        made.reclaim()
-        try:
-            made.start()
-            yield made
-        finally:
-            made.reclaim()
+    with (
+        free_slot() as slot,
+        StoreMembers(f"klea{slot}", Path(STATE_PARENT), 72 + slot).running() as made,
+    ):
+        yield made
 
 
 @pytest.fixture

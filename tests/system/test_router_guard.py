@@ -22,15 +22,18 @@ from tests.system import frames
 from tests.system.network_world import (
     ALL_PACKETS,
     BASE,
+    EVE,
+    EVE4,
     QUIET_S,
     WEB,
+    WEB4,
+    WEB6,
     World,
+    attacked_world,
     crossing,
-    endpoint,
     namespace,
     raw_socket,
     reaches,
-    running_world,
     wait_until,
 )
 
@@ -41,9 +44,7 @@ from kumoi.hosts.units import table
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
-EVE = endpoint("eve", "a1", 0x15, ("a1-4", "10.203.16.15"), ("a1-6", "fd00:203:1::15"))
 SHARED = replace(BASE, ports=(*BASE.ports, EVE))
-EVE4, WEB4, WEB6 = "10.203.16.15", "10.203.16.11", "fd00:203:1::11"
 ROUTER_MAC = "02:cb:00:00:00:a1"
 SWITCH = "ovs-vswitchd"
 ADVERTISED = frames.advertisement(EVE.mac)
@@ -172,19 +173,14 @@ def test_it_is_on_a_virtual_machines_link_as_well() -> None:
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[World]:
-    with running_world() as world:
-        world.converge(SHARED)
-        world.plug(EVE)
-        reaches(EVE, WEB4)
-        reaches(EVE, WEB6)
+    with attacked_world(SHARED) as world:
         yield world
 
 
 @pytest.fixture
 def world(host: World) -> Iterator[World]:
     yield host
-    if host.wanted != SHARED:
-        host.converge(SHARED)
+    host.become(SHARED)
 
 
 def arrived(frame: bytes, times: int, *, link: str = "eth0") -> int:

@@ -22,18 +22,22 @@ from tests.system import frames
 from tests.system.network_world import (
     BASE,
     DB,
+    EVE,
+    EVE4,
+    EVE6,
     MACHINE,
     QUIET_S,
     WEB,
+    WEB4,
+    WEB6,
     World,
     address_of,
+    attacked_world,
     crossing,
-    endpoint,
     namespace,
     ping,
     raw_socket,
     reaches,
-    running_world,
     wait_until,
 )
 
@@ -44,14 +48,11 @@ from kumoi.hosts.units import table
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
-EVE = endpoint("eve", "a1", 0x15, ("a1-4", "10.203.16.15"), ("a1-6", "fd00:203:1::15"))
 VICTIM = replace(WEB, port_security_enabled=False, security_group_ids=())
 """Nothing protects it but what holds the attacker."""
 UNBOUND = replace(EVE, port_security_enabled=False, security_group_ids=())
 GATEWAY4, GATEWAY6 = "10.203.16.1", "fd00:203:1::1"
-EVE4, EVE6 = "10.203.16.15", "fd00:203:1::15"
 NOBODY4, NOBODY6 = "10.203.16.200", "fd00:203:1::200"
-WEB4, WEB6 = "10.203.16.11", "fd00:203:1::11"
 LINK_LOCAL = frames.link_local(EVE.mac)
 OTHER_MAC = "02:cb:00:00:00:66"
 SHARED = replace(
@@ -167,19 +168,14 @@ def arrived(frame: bytes, times: int = 1) -> int:
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[World]:
-    with running_world() as world:
-        world.converge(SHARED)
-        world.plug(EVE)
-        reaches(EVE, WEB4)
-        reaches(EVE, WEB6)
+    with attacked_world(SHARED) as world:
         yield world
 
 
 @pytest.fixture
 def world(host: World) -> Iterator[World]:
     yield host
-    if host.wanted != SHARED:
-        host.converge(SHARED)
+    host.become(SHARED)
 
 
 def with_port(port: PortSpec) -> Topology:

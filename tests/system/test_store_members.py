@@ -33,14 +33,11 @@ CUT_OFF_WITHIN_S = (
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[StoreMembers]:
-    with free_slot() as slot:
-        made = StoreMembers(f"kmem{slot}", Path(STATE_PARENT), 48 + slot)
-        made.reclaim()
-        try:
-            made.start()
-            yield made
-        finally:
-            made.reclaim()
+    with (
+        free_slot() as slot,
+        StoreMembers(f"kmem{slot}", Path(STATE_PARENT), 48 + slot).running() as made,
+    ):
+        yield made
 
 
 class Writers:

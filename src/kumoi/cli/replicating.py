@@ -28,10 +28,8 @@ from kumoi.hosts.units import keeper, ownership, releases, rights, table, users
 
 SQLITE = "sqlite:///"
 ROWS_OF_PROCESSES = ("audit", "flow", "lease")  # They change while nobody does anything.
-ROLES_OF_EACH = (
-    Role.API.value,
-    Role.WORKER.value,
-)  # Of the control hosts, and the pipeline where it is on.
+# Of the control hosts, and the pipeline where it is on.
+ROLES_OF_EACH = (Role.API.value, Role.WORKER.value)
 MOVED = ".moved"  # What nobody may take for the store any more.
 
 
