@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.system.live import LiveCloud, kept_by_us, live_cloud
+from tests.system.slots import free_slot
 from xdist.scheduler import LoadScopeScheduling
 
 from kumoi.base.process import Completed, run
@@ -19,7 +18,6 @@ from kumoi.config import CloudSettings, HostSettings, first_host, read, write
 from kumoi.hosts import teardown
 
 STATE_PARENT = Path("/var/tmp")
-SLOTS = 8
 COMMAND_TIMEOUT_S = 90.0
 
 # Files whose worlds have fixed names run in one process, and so one after the other.
@@ -111,22 +109,5 @@ def engine_host() -> Iterator[EngineHost]:
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
     """A whole cloud, brought up once for all tests that need one."""
-    with (
-        free_slot() as slot,
-        live_cloud(f"klive{slot}", 240 + slot, tmp_path_factory.mktemp("home")) as cloud,
-    ):
+    with live_cloud("klive", tmp_path_factory.mktemp("home")) as cloud:
         yield cloud
-
-
-@contextlib.contextmanager
-def free_slot() -> Iterator[int]:
-    """One of a few places, held by a socket's name, which goes with this process."""
-    for slot in range(SLOTS):
-        with socket.socket(socket.AF_UNIX) as held:
-            try:
-                held.bind(f"\0kumoi-test-{slot}")
-            except OSError:
-                continue
-            yield slot
-            return
-    raise RuntimeError(f"{SLOTS} runs of these tests are under way")

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import openstack
 import yaml
 from openstack.connection import Connection
+from tests.system.slots import free_slot
 
 from kumoi.base.process import Completed, run
 from kumoi.config import CloudSettings, HostSettings, Keeper, changed, first_host, read, write
@@ -29,6 +30,7 @@ from kumoi.config import CloudSettings, HostSettings, Keeper, changed, first_hos
 ROOT = Path(__file__).parents[2]
 UP_TIMEOUT_S = 420
 SOURCE = Path(__file__).parents[2] / "src"
+RANGES = 220  # The second number of the first slot's addresses: 10.220.0.0/16.
 Found = TypeVar("Found")
 
 
@@ -135,11 +137,22 @@ def kept_by_us(here: HostSettings) -> HostSettings:
 
 @contextlib.contextmanager
 def live_cloud(
-    name: str, octet: int, directory: Path, words: Sequence[str] = (), **settings: Any
+    prefix: str, directory: Path, words: Sequence[str] = (), **settings: Any
 ) -> Iterator[LiveCloud]:
-    """Up, with these words of the command, and purged at the end. `octet` is the second of its ranges,
-    10.<octet>.0.0/16. `settings` stand in its cloud.toml before.
+    """Up, with these words of the command, and purged at the end. Its name begins with `prefix`; its
+    ranges are nobody else's while it is up. `settings` stand in its cloud.toml before.
     """
+    with (
+        free_slot() as slot,
+        _up(f"{prefix}{slot}", RANGES + slot, directory, words, settings) as up,
+    ):
+        yield up
+
+
+@contextlib.contextmanager
+def _up(
+    name: str, octet: int, directory: Path, words: Sequence[str], settings: dict[str, Any]
+) -> Iterator[LiveCloud]:
     state = Path(f"/var/tmp/{name}")
     public, underlay = f"10.{octet}.4.0/24", f"10.{octet}.5.0/28"
     config = CloudSettings(name=name, public_cidr=public, underlay_cidr=underlay, **settings)

@@ -16,7 +16,6 @@ from kumoi.base.process import run
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-OCTET = 223
 MADE_AGAIN = {  # By `up` and the roles; so a backup need not have it.
     "run", "log", "ovn", "ovs", "host", "up.lock", "git-spool", "git-hooks", "demo",
     "settings", "releases",
@@ -28,7 +27,7 @@ KEPT = {
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
-    with live_cloud("kbsys", OCTET, tmp_path_factory.mktemp("home")) as cloud:
+    with live_cloud("kbsys", tmp_path_factory.mktemp("home")) as cloud:
         yield cloud
 
 

@@ -12,7 +12,6 @@ from tests.system.live import UP_TIMEOUT_S, LiveCloud, live_cloud
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
-OCTET = 221
 OFF = ("network", "compute", "load-balancer", "key-manager", "placement", "pipeline")
 OURS_MIB = 250  # 173 MiB as it was seen; a whole cloud has 300 and its engines.
 
@@ -32,7 +31,7 @@ def catalog(cloud: LiveCloud) -> set[str]:
 
 def test_what_is_left_out_is_not_there_and_what_it_made_outlives_it(tmp_path: Path) -> None:
     without = [word for name in OFF for word in ("--without", name)]
-    with live_cloud("kosys", OCTET, tmp_path, without) as cloud:
+    with live_cloud("kosys", tmp_path, without) as cloud:
         found = status(cloud)
         assert {each["name"] for each in found["processes"]} == {
             "supervisor",

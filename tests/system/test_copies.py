@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.system.conftest import STATE_PARENT, free_slot
+from tests.system.conftest import STATE_PARENT
 from tests.system.live import eventually
+from tests.system.slots import free_slot
 from tests.system.store_members import StoreMembers
 
 from kumoi import members

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system.conftest import free_slot
 from tests.system.live import LiveCloud, eventually, live_cloud, pings, ssh_banner
 from tests.system.tenant import Tenant, tenant
 
@@ -35,10 +34,7 @@ SEEN = "sudo sh -c 'md5sum /big; stat -c %h /hard; stat -c %F /pipe'"
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
     home = tmp_path_factory.mktemp("home")
-    with (
-        free_slot() as slot,
-        live_cloud(f"kdrain{slot}", 230 + slot, home, ["--hosts", "2"]) as made,
-    ):
+    with live_cloud("kdrain", home, ["--hosts", "2"]) as made:
         yield made
 
 

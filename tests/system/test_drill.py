@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.system.conftest import free_slot
 from tests.system.live import LiveCloud, eventually, live_cloud
 
 from kumoi.config import CloudSettings, HostSettings, read
@@ -31,12 +30,7 @@ LINK_UP = 1
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
     home = tmp_path_factory.mktemp("home")
-    with (
-        free_slot() as slot,
-        live_cloud(
-            f"kdril{slot}", 230 + slot, home, words=["--hosts", "2", "--without", "pipeline"]
-        ) as cloud,
-    ):
+    with live_cloud("kdril", home, ["--hosts", "2", "--without", "pipeline"]) as cloud:
         yield cloud
 
 

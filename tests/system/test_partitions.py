@@ -19,7 +19,6 @@ import pytest
 from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 from tests.system import partitions
-from tests.system.conftest import free_slot
 from tests.system.live import LiveCloud, eventually, live_cloud
 from tests.system.partitions import Partition, Watcher
 from tests.system.tenant import Tenant, tenant
@@ -111,7 +110,7 @@ def _seconds(found: list[float | None]) -> str:
 def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
     home = tmp_path_factory.mktemp("home")
     words = ["--hosts", "4", "--without", "pipeline"]
-    with free_slot() as slot, live_cloud(f"kpart{slot}", 220 + slot, home, words) as first:
+    with live_cloud("kpart", home, words) as first:
         first.kumoi("cluster", "create", "--control-hosts", "3", timeout_s=300)
         again = LiveCloud(read(CloudSettings, first.here.state).settings, first.here, home)
         with tenant(again, "part", tmp_path_factory.mktemp("user")) as user:

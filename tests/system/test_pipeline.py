@@ -26,14 +26,13 @@ from kumoi.hosts.install import image
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
-OCTET = 204
 SWEPT_S = 180
 VERIFIED_S = 240  # The first servers wait for their images to be unpacked; bench/ measures.
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
-    with live_cloud("kpsys", OCTET, tmp_path_factory.mktemp("home")) as cloud:
+    with live_cloud("kpsys", tmp_path_factory.mktemp("home")) as cloud:
         yield cloud
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.system.conftest import free_slot
 from tests.system.live import another_release, eventually
 from tests.system.machine import Machine, machine
+from tests.system.slots import free_slot
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

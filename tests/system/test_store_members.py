@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.system.conftest import STATE_PARENT, free_slot
+from tests.system.conftest import STATE_PARENT
+from tests.system.slots import free_slot
 from tests.system.store_members import StoreMembers
 
 from kumoi import members

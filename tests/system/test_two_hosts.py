@@ -24,7 +24,6 @@ from typing import Any
 
 import pytest
 from tests.system.asking import Asking, asking
-from tests.system.conftest import free_slot
 from tests.system.live import (
     LiveCloud,
     another_release,
@@ -72,7 +71,7 @@ class Pair:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
     """A cloud of one host, as `up` makes it. Purging it purges the other host as well."""
     home = tmp_path_factory.mktemp("home")
-    with free_slot() as slot, live_cloud(f"kpair{slot}", 230 + slot, home) as first:
+    with live_cloud("kpair", home) as first:
         yield first
 
 
