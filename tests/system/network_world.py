@@ -21,7 +21,7 @@ from kumoi import config
 from kumoi.base import process
 from kumoi.base.errors import Transient
 from kumoi.cloud.drivers.instance import kernel
-from kumoi.cloud.drivers.network import router_guard
+from kumoi.cloud.drivers.network import mac_guard, router_guard
 from kumoi.cloud.drivers.network.interface import (
     ROUTER_GATEWAY,
     ROUTER_INTERFACE,
@@ -260,7 +260,7 @@ class World:
 
     def _guard(self, port: PortSpec) -> None:
         """As an agent does."""
-        guard = router_guard.hold_back if port.port_security_enabled else router_guard.let_pass
+        guard = router_guard.hold_back if port.port_security_enabled else mac_guard.bound
 
         def inside() -> None:
             with Path("/run/netns", self.engines.here.name).open("rb") as host:

@@ -34,7 +34,6 @@ from kumoi.base.process import run
 from kumoi.cloud.drivers.instance import record
 from kumoi.cloud.drivers.instance.lxc import cgroup, monitor
 from kumoi.cloud.drivers.instance.wire import link_name
-from kumoi.cloud.drivers.network import router_guard
 from kumoi.cloud.hostapi.messages import (
     Address,
     ImageContent,
@@ -434,7 +433,19 @@ def test_a_server_that_an_agent_without_the_guard_started_has_it_from_the_next_o
     known = record.read(path)
     assert known.guarded
     record.write(path, known.replace(guarded=[]))
-    host.inside(lambda: router_guard.let_pass([link_name(server.ports[0].id)]))
+    run(
+        [
+            "ip",
+            "-n",
+            host.here.name,
+            "link",
+            "set",
+            "dev",
+            link_name(server.ports[0].id),
+            "xdpdrv",
+            "off",
+        ]
+    )
     assert advertised_by(host, server) == 10
     host.start_agent()
     until(lambda: advertised_by(host, server) == 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import socket
 import struct
@@ -19,6 +18,7 @@ from dataclasses import replace
 
 import pytest
 from tests.system import frames
+from tests.system.machine_link import heard, machines_link
 from tests.system.network_world import (
     ALL_PACKETS,
     BASE,
@@ -39,7 +39,7 @@ from tests.system.network_world import (
 
 from kumoi.base import process
 from kumoi.cloud.drivers.instance import kernel
-from kumoi.cloud.drivers.network import router_guard, veth
+from kumoi.cloud.drivers.network import bpf, mac_guard, router_guard
 from kumoi.hosts.units import table
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
@@ -109,7 +109,7 @@ def verdict(frame: bytes) -> int:
         "=IIIIQ", router_guard.descriptor(), 0, len(frame), 0, ctypes.addressof(data)
     )
     attributes = ctypes.create_string_buffer(head.ljust(80, b"\0"), 80)
-    assert router_guard.call_bpf(RUN, attributes) == 0, os.strerror(ctypes.get_errno())
+    assert bpf.call(RUN, attributes) == 0, os.strerror(ctypes.get_errno())
     said: int = struct.unpack_from("=I", attributes, 4)[0]
     return said
 
@@ -122,29 +122,6 @@ def test_what_is_or_may_hide_an_advertisement_is_dropped(name: str) -> None:
 @pytest.mark.parametrize("name", PASSED)
 def test_everything_else_passes(name: str) -> None:
     assert verdict(PASSED[name]) == PASS
-
-
-TAP, WITHOUT_HEAD, SET_KIND = 2, 0x1000, 0x400454CA
-
-
-@contextlib.contextmanager
-def machines_link(name: str) -> Iterator[int]:
-    """A link as a virtual machine has it, up; what is written into it is what the machine sends."""
-    tap = os.open("/dev/net/tun", os.O_RDWR)
-    try:
-        fcntl.ioctl(tap, SET_KIND, struct.pack("16sH22x", name.encode(), TAP | WITHOUT_HEAD))
-        veth.set_up([name])
-        yield tap
-    finally:
-        os.close(tap)
-
-
-def heard(listener: socket.socket, frame: bytes) -> int:
-    seen = 0
-    with contextlib.suppress(TimeoutError):
-        while True:
-            seen += listener.recv(2_048) == frame
-    return seen
 
 
 def test_it_is_on_a_virtual_machines_link_as_well() -> None:
@@ -164,7 +141,7 @@ def test_it_is_on_a_virtual_machines_link_as_well() -> None:
 
             router_guard.hold_back(["machine", "of-another"])
             guarded = sent(ADVERTISED), sent(ORDINARY)
-            router_guard.let_pass(["machine", "of-another"])
+            mac_guard.bound(["machine", "of-another"])
             return (*guarded, sent(ADVERTISED))
 
     with ThreadPoolExecutor(1) as thread:

@@ -89,9 +89,14 @@ def status(seen: ObservedInstance | None) -> ServerStatus:
     )
 
 
-def guarded(wanted: InstanceSpec) -> set[str]:
+def guarded(wanted: InstanceSpec) -> frozenset[str]:
     """Ids of the ports that are to let no advertisements of routers out."""
-    return {port.id for port in wanted.ports} - set(wanted.advertisers)
+    return frozenset(port.id for port in wanted.ports) - set(wanted.advertisers)
+
+
+def bounded(wanted: InstanceSpec) -> frozenset[str]:
+    """Ids of the ports that are to send from few MACs only."""
+    return frozenset(port.id for port in wanted.ports) & set(wanted.advertisers)
 
 
 def ended_by_itself(wanted: InstanceSpec, seen: ObservedInstance, *, host_boot: str) -> bool:
@@ -128,7 +133,10 @@ def _from_started(wanted: InstanceSpec, seen: ObservedInstance) -> list[Action]:
         or seen.ports != {port.id for port in wanted.ports}
         # Ports change their addresses without a new generation of their server.
         or (seen.wired is not None and seen.wired != tuple(wanted.ports))
-        or (seen.guarded is not None and seen.guarded != guarded(wanted))
+        or (
+            seen.guarded is not None
+            and (seen.guarded, seen.bounded) != (guarded(wanted), bounded(wanted))
+        )
     ):
         actions.append(Settle())
     if seen.state is InstanceState.RUNNING and wanted.power is Power.PAUSED:

@@ -30,7 +30,7 @@ class ObservedInstance:
     of the host's boot; `remains` says that its links or control groups are still there although it has
     stopped. `wired` are its ports as last set up inside; None where the driver has no live addresses,
     so that only the next start can change them. `guarded` are the ids of the ports that let no advertisements
-    of routers out; None where the driver does not say. `connections` and `listening` are of the ports that its spec
+    of routers out, `bounded` of those that send from few MACs; None where the driver does not say. `connections` and `listening` are of the ports that its spec
     watches; the agent observes them itself.
     """
 
@@ -46,6 +46,7 @@ class ObservedInstance:
     ports: frozenset[str] = frozenset()
     wired: tuple[ServerPort, ...] | None = ()
     guarded: frozenset[str] | None = None
+    bounded: frozenset[str] = frozenset()
     remains: bool = False
     connections: int = 0
     listening: tuple[int, ...] = ()

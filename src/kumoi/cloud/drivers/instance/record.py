@@ -20,7 +20,7 @@ from kumoi.cloud.hostapi.messages import ServerPort
 class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`links` are the links that a start made or was about to make, with their port ids. `wired` are
     the ports as last set up inside, `guarded` the ids of those that let no advertisements of routers
-    out (release 0.2.0 had none), `given` all statements about addresses and routes (network.py)
+    out and `bounded` of those that send from few MACs (release 0.2.0 had neither), `given` all statements about addresses and routes (network.py)
     applied since the start. `image_sha256` is the image below the disk; `images` that of each build's
     disk, for while a rebuild is under way there are two. `rescue_sha256` is the image that it was
     last rescued with.
@@ -36,6 +36,7 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     links: dict[str, str] = {}
     wired: list[ServerPort] = []
     guarded: list[str] = []
+    bounded: list[str] = []
     given: list[str] = []
 
     def image_of(self, build: int) -> str:

@@ -34,7 +34,8 @@ class WireRoute:
 class Wire:
     """`name` is the link's name inside the server. `addresses` have prefix lengths. `gateways` are
     default routes: a server has one for each IP version, from the first port that has a gateway.
-    Unless it `may_advertise`, no advertisement of a router leaves the server by it.
+    Unless it `may_advertise`, no advertisement of a router leaves the server by it. If it may, its port has no port
+    security, and only the number of MACs is bounded.
     """
 
     port_id: str
@@ -74,6 +75,11 @@ def of(server: InstanceSpec) -> tuple[Wire, ...]:
 def guarded(wires: Iterable[Wire]) -> list[str]:
     """Ids of the ports at whose links advertisements of routers are held back."""
     return [wire.port_id for wire in wires if not wire.may_advertise]
+
+
+def bounded(wires: Iterable[Wire]) -> list[str]:
+    """Ids of the other ports, at whose links the MACs that the server sends from are bounded."""
+    return [wire.port_id for wire in wires if wire.may_advertise]
 
 
 def name_servers(wires: Iterable[Wire]) -> list[str]:

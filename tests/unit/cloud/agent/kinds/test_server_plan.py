@@ -31,7 +31,7 @@ RUNNING = ObservedInstance(
 ENDED = dataclasses.replace(
     RUNNING, state=InstanceState.STOPPED, pid=0, keeper_pid=0, ports=frozenset()
 )
-OPEN = dataclasses.replace(RUNNING, guarded=frozenset())
+OPEN = dataclasses.replace(RUNNING, guarded=frozenset(), bounded=frozenset({PORT.id}))
 GUARDED = dataclasses.replace(RUNNING, guarded=frozenset({PORT.id}))
 PAUSED = dataclasses.replace(RUNNING, state=InstanceState.PAUSED)
 
@@ -79,6 +79,8 @@ def seen_as(seen: ObservedInstance, **changes: object) -> ObservedInstance:
         ("one that may is opened", but(advertisers=[PORT.id]), GUARDED, "settle"),
         ("guarded as wanted", WANTED, GUARDED, ""),
         ("open as wanted", but(advertisers=[PORT.id]), OPEN, ""),
+        ("one that sends from any number of MACs is bounded", but(advertisers=[PORT.id]),
+         seen_as(OPEN, bounded=frozenset()), "settle"),
         ("a port that is not wanted goes", but(ports=[]), RUNNING, "settle"),
         ("a change that needs nothing is taken down", but(generation=4), RUNNING, "settle"),
         ("rebuilt", but(build=1), RUNNING, "stop at once, build 1, start"),

@@ -37,6 +37,11 @@ def test_only_a_port_that_is_named_for_it_may_advertise_a_router() -> None:
     assert wire.guarded(wire.of(but(advertisers=[PORT.id]))) == [SECOND.id]
 
 
+def test_a_port_that_may_advertise_a_router_is_bounded_in_its_macs() -> None:
+    assert wire.bounded(wire.of(SERVER)) == []
+    assert wire.bounded(wire.of(but(advertisers=[PORT.id]))) == [PORT.id]
+
+
 def test_of_several_gateways_the_first_ports_counts_for_each_version() -> None:
     assert wire.of(SERVER)[1].gateways == ()
     (alone,) = wire.of(but(ports=[SECOND]))

@@ -256,6 +256,7 @@ class LxcDriver:
             ports=frozenset(port for name, port in present.items() if plugged.get(name) == port),
             wired=tuple(known.wired),
             guarded=frozenset(known.guarded),
+            bounded=frozenset(known.bounded),
             remains=running is None and bool(known.links),
         )
 
@@ -337,6 +338,7 @@ class LxcDriver:
             links=link_ports(wires),
             wired=server.ports,
             guarded=wire.guarded(wires),
+            bounded=wire.bounded(wires),
             given=list(network.statements(wires)),
         )
         if server.build not in self._disks(server.id):

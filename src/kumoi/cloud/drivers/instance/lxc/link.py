@@ -21,7 +21,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from kumoi.base.errors import Transient
 from kumoi.cloud.drivers.instance import kernel
 from kumoi.cloud.drivers.instance.wire import LINK_ID_DIGITS, Wire
-from kumoi.cloud.drivers.network import router_guard, veth
+from kumoi.cloud.drivers.network import mac_guard, router_guard, veth
 from kumoi.cloud.drivers.network.veth import netlink
 
 _OURS = re.compile(rf"k[0-9a-f]{{{LINK_ID_DIGITS}}}")
@@ -49,9 +49,9 @@ def ensure(wire: Wire) -> None:
 
 
 def guard(wires: Collection[Wire]) -> None:
-    """Let out of each link what its server may send of routers, whatever was let out before."""
+    """Let out of each link what its server may send of routers, or from how many MACs, whatever was let out before."""
     router_guard.hold_back(wire.link for wire in wires if not wire.may_advertise)
-    router_guard.let_pass(wire.link for wire in wires if wire.may_advertise)
+    mac_guard.bound(wire.link for wire in wires if wire.may_advertise)
 
 
 def attach(wire: Wire, *, pid: int) -> None:

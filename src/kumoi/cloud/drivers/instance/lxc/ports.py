@@ -105,6 +105,7 @@ class Ports:
             links=link_ports(wires),
             wired=server.ports,
             guarded=wire.guarded(wires),
+            bounded=wire.bounded(wires),
             given=given,
         )
 
