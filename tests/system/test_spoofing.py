@@ -42,7 +42,14 @@ from tests.system.network_world import (
 )
 
 from kumoi.base import process
-from kumoi.cloud.drivers.network.interface import Direction, PortSpec, RateSpec, Topology
+from kumoi.cloud.drivers.network import mac_guard
+from kumoi.cloud.drivers.network.interface import (
+    AddressPair,
+    Direction,
+    PortSpec,
+    RateSpec,
+    Topology,
+)
 from kumoi.cloud.drivers.network.ovn import switching
 from kumoi.hosts.units import table
 
@@ -201,12 +208,13 @@ def test_the_attacks_are_real_where_the_networks_owner_took_the_protection_off(
 
 def learnt(world: World, macs: int) -> int:
     """How many MACs the network knows after the attacker sent from so many."""
+    wait_until(lambda: arrived(bulk()) == 1, "the attacker to use its own MAC first")
     packet = frames.ipv4(EVE4, WEB4, frames.UDP, frames.udp(1_000, 1_001, b"flood"))
     with raw_socket(EVE) as attacker:
         for number in range(macs):
             forged = f"06:cb:00:00:{number >> 8:02x}:{number & 255:02x}"
             attacker.send(frames.ether(forged, WEB.mac, frames.ETHER_IPV4, packet))
-    assert arrived(bulk()) == 1, "the switch has come so far"
+    wait_until(lambda: arrived(bulk()) == 1, "the switch to have come so far")
     known = world.southbound("--bare", "--columns=mac", "list", "fdb").split()
     return sum(mac.startswith("06:cb:") for mac in known)
 
@@ -215,6 +223,57 @@ def test_a_flood_of_macs_teaches_the_network_none(world: World) -> None:
     assert learnt(world, 1_000) == 0
     world.converge(with_port(UNBOUND))
     wait_until(lambda: learnt(world, 100) > 0, "a MAC to be learnt where none is forged")
+    for _ in range(3):
+        assert learnt(world, 3_000) <= mac_guard.MACS_MAX
+
+
+ROUTER_MAC = "02:cb:00:00:00:a1"
+NORTHD = "ovn-northd"
+
+
+def remembered_neighbours(world: World, *, after: int) -> int:
+    """How many addresses the router knows somebody by after the attacker said to have so many."""
+    with raw_socket(EVE) as attacker:
+        for number in range(after):
+            claimed = f"10.66.{number // 250}.{number % 250 + 1}"
+            attacker.send(
+                frames.arp(
+                    EVE.mac, ROUTER_MAC, reply=True, sender=(EVE.mac, claimed), asked=GATEWAY4
+                )
+            )
+    wait_until(lambda: arrived(bulk()) == 1, "the switch to have come so far")
+    return world.southbound("--bare", "--columns=ip", "list", "mac_binding").count("10.66.")
+
+
+def test_a_server_that_says_to_have_every_address_fills_no_routers_memory(world: World) -> None:
+    assert remembered_neighbours(world, after=1_000) == 0
+    anywhere = AddressPair(address="10.0.0.0/8")
+    honest = frames.arp(EVE.mac, WEB.mac, reply=True, sender=(EVE.mac, EVE4), asked=WEB4)
+    for port in (UNBOUND, replace(EVE, allowed_address_pairs=(anywhere,))):
+        began = time.monotonic()
+        world.converge(with_port(port))
+        wait_until(lambda: remembered_neighbours(world, after=100) > 0, "a neighbour to be known")
+        said = arrived(honest, MUCH)
+        seen = remembered_neighbours(world, after=MUCH)
+        seconds = time.monotonic() - began
+        allowed_bits = (switching.ANSWERS_BURST_KBIT + switching.ANSWERS_KBPS * seconds) * 1_000
+        assert max(said, seen) <= 1.2 * allowed_bits / (8 * frames.FRAME_MIN), (said, seen)
+        world.southbound("--all", "destroy", "mac_binding")
+
+
+def test_what_a_router_remembers_it_forgets(world: World) -> None:
+    """So that rates bound it."""
+    world.converge(with_port(UNBOUND))
+    wait_until(lambda: remembered_neighbours(world, after=100) > 0, "a neighbour to be known")
+    routers = world.northbound("--bare", "--columns=_uuid", "list", "logical_router").split()
+    for router in routers:
+        world.northbound("set", "logical_router", router, "options:mac_binding_age_threshold=1")
+    world.engines.kill(NORTHD)  # Else it looks again when the next was due by the age before.
+    Path(
+        world.engines.units[NORTHD].listens.removeprefix("unix:")
+    ).unlink()  # By which one sees that it started.
+    world.engines.start(NORTHD)
+    wait_until(lambda: remembered_neighbours(world, after=0) == 0, "the router to forget")
 
 
 STORM = 40_000

@@ -241,6 +241,24 @@ def test_a_port_is_limited_and_marked_below_the_limit_of_storms() -> None:
     assert storm.priority > limit.priority
 
 
+def test_answers_about_neighbours_have_a_rate_where_they_may_be_about_any() -> None:
+    def rate(port: PortSpec) -> list[NorthboundRecord]:
+        records = desired(replace(SWITCHED, ports=(port,)))
+        return [each for key, each in records.items() if key.kind is RecordKind.ANSWERS]
+
+    pair = AddressPair(address="10.0.0.0/8")
+    assert rate(WEB) == []
+    for port in (
+        replace(WEB, port_security_enabled=False),
+        replace(WEB, allowed_address_pairs=(pair,)),
+    ):
+        (answers,) = rate(port)
+        assert isinstance(answers, Qos)
+        storm = record(SWITCHED, RecordKind.STORM, "web")
+        assert isinstance(storm, Qos)
+        assert answers.priority > storm.priority
+
+
 def test_within_an_address_scope_no_router_translates() -> None:
     def translated(**scopes: str) -> set[str]:
         subnets = [

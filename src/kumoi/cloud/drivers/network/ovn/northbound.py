@@ -46,6 +46,7 @@ class RecordKind(enum.StrEnum):
     NETWORK = "network"
     LOCALNET = "localnet"
     STORM = "storm"
+    ANSWERS = "answers"
     RATE = "rate"
     DSCP = "dscp"
     DHCP = "dhcp"

@@ -47,12 +47,15 @@ from kumoi.cloud.drivers.network.ovn.switching import switch_key
 GATEWAY_HOSTS_MAX = 5
 """For each router. They watch each other by BFD."""
 
+NEIGHBOUR_AGE_S = 300
 ROUTER_OPTIONS: Pairs = frozenset(
     {
         # Neighbours are learnt by asking, not from every ARP request on the external network.
         ("always_learn_from_arp_request", "false"),
         # Routers of one external network have no flows for each other before there is traffic.
         ("dynamic_neigh_routers", "true"),
+        # OVN forgets none of its own accord. To ask again costs the packet or two that wait meanwhile.
+        ("mac_binding_age_threshold", str(NEIGHBOUR_AGE_S)),
     }
 )
 RA_MODES = {

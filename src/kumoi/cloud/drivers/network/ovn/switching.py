@@ -2,7 +2,7 @@
 
 Called by plan.py. A packet that a server's port sends from an address that is not its own is dropped
 at once, unless its port security is off. What it sends to all or to many has a rate, for each of these
-frames costs as much as there are ports on the network. Only the server's own host may bind the port: another host
+frames costs as much as there are ports on the network; so have answers about neighbours, where they may be about any. Only the server's own host may bind the port: another host
 with a link of the same port plugged gets no traffic.
 """
 
@@ -33,6 +33,12 @@ STORM_PRIORITY = 100
 STORM_KBPS, STORM_BURST_KBIT = 2_000, 2_000
 """Four thousand of the smallest frames a second, and as many at once."""
 
+ANSWERS_PRIORITY = 110
+ANSWERS_KBPS, ANSWERS_BURST_KBIT = 8, 64
+"""A router remembers each address that somebody says to have: 133 at once, and 17 a second. With the
+age at which routers forget (routing.py) that is five thousand for a port.
+"""
+
 QUALITY_PRIORITY = 50
 BURST_PERCENT = 80
 """Of a rate that comes without a burst: what one second's TCP needs, as Neutron has it."""
@@ -55,6 +61,8 @@ def records(index: Index) -> Iterator[NorthboundRecord]:
     for port in index.endpoints.values():
         yield _port(port, index)
         yield _storm(port)
+        if not port.port_security_enabled or port.allowed_address_pairs:
+            yield _answers(port)
         yield from _quality(port)
 
 
@@ -112,6 +120,20 @@ def _storm(port: PortSpec) -> Qos:
         priority=STORM_PRIORITY,
         match=f'inport == "{port.id}" && eth.mcast',
         bandwidth=frozenset({("rate", STORM_KBPS), ("burst", STORM_BURST_KBIT)}),
+    )
+
+
+def _answers(port: PortSpec) -> Qos:
+    """Of a port that may say to have addresses beside its own."""
+    key = RecordKey(RecordKind.ANSWERS, port.id)
+    return Qos(
+        key=key,
+        parent=switch_key(port.network_id),
+        external_ids=marks(key),
+        direction="from-lport",
+        priority=ANSWERS_PRIORITY,
+        match=f'inport == "{port.id}" && (arp.op == 2 || nd_na)',
+        bandwidth=frozenset({("rate", ANSWERS_KBPS), ("burst", ANSWERS_BURST_KBIT)}),
     )
 
 
