@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.markup import escape
+from openstack.exceptions import SDKException
 
+from kumoi.base import log
 from kumoi.base.errors import Conflict
-from kumoi.cli import audit, env, output, run
+from kumoi.base.text import printable
+from kumoi.cli import audit, env, healing, host_drain, output, run
 from kumoi.cli.output import OperatorConsole
+from kumoi.cli.progress import Progress
+from kumoi.config import CloudSettings
+from kumoi.ha_policy import KEY
 from kumoi.main import _print_error
 
 EVIL = "web\x1b]0;owned\x07\x1b[2J\u202e\x9b31m[/][link=http://x]"
@@ -86,7 +93,7 @@ def test_a_terminals_own_colours_remain(capsys: pytest.CaptureFixture[str]) -> N
     text = io.StringIO()
     terminal = OperatorConsole(file=text, force_terminal=True, width=200)
     terminal.print(output.table("Routers", [{"name": EVIL, "address": "[red]10.0.0.1[/]"}]))
-    terminal.print(f"[red]{escape(EVIL)}[/]")
+    terminal.print(EVIL, style="red")
     printed = text.getvalue()
     assert "\x1b[31m" in printed
     assert "[red]10.0.0.1[/]" in printed
@@ -110,3 +117,67 @@ def test_errors_and_the_audit_are_printed_as_safely(capsys: pytest.CaptureFixtur
     out, error = capsys.readouterr()
     assert not any(letter in out + error for letter in STEERING)
     assert out.count("\n") == 1
+
+
+def test_a_router_whose_name_has_a_line_end_is_one_row_of_a_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its second line looked like another row: "host1 down", say."""
+    output.console().print(output.table("Routers", [{"name": "web\nhost1  down", "state": "up"}]))
+    title, _head, *rows = capsys.readouterr().out.splitlines()
+    assert title.strip() == "Routers"
+    assert [row.split() for row in rows] == [["web\\nhost1", "down", "up"]]
+
+
+@pytest.mark.parametrize("name", ["[/]", "[red]web[/red]", "[link=http://x]web", ":bomb:", EVIL])
+def test_a_server_whose_name_is_markup_does_not_stop_a_drain(name: str) -> None:
+    """`host drain` ended with a traceback at a server called "[/]", and the host was not emptied."""
+    text = io.StringIO()
+    progress = Progress(OperatorConsole(file=text, force_terminal=True, width=200))
+    title = f"{host_drain.bar(0, 1)} 1 of 1: {name}"
+    with progress.stage(title) as stage:
+        stage.tell(f"to host2, of {name}")
+        stage.note(f"stays: {name}\nhost2 is down")
+    printed = text.getvalue()
+    assert printable(name.replace("\x07", "")) in printed  # Rich leaves a bell out.
+    assert "\\nhost2 is down" in printed
+    for steers in ("\x1b]", "\x07", "\u202e", "\x9b"):
+        assert steers not in printed
+
+
+def _refuse(_server: object) -> None:
+    raise SDKException(f"no host takes {EVIL}")
+
+
+def test_an_operator_who_heals_a_host_reads_names_and_refusals_as_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = SimpleNamespace(name=EVIL, id="1", metadata={KEY: "never"})
+    settings = CloudSettings(name="k")
+    api: Any = SimpleNamespace(compute=SimpleNamespace(evacuate_server=_refuse))
+    assert healing._heal(api, settings, server, forced=False) == 0
+    assert healing._heal(api, settings, server, forced=True) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("web") == 3
+    assert not any(letter in printed for letter in STEERING)
+
+
+def test_json_for_a_terminal_has_none_of_it_either(capsys: pytest.CaptureFixture[str]) -> None:
+    """A terminal obeys U+009B as it does ESC and "[", and msgspec writes it as it is."""
+    event = {"initiator": {"id": EVIL}, "reason": EVIL}
+    audit._print(event, as_json=True)
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == event
+    assert printed.count("\n") == 1
+    assert printed.isascii()
+
+
+def test_what_a_command_logs_of_a_tenants_words_is_as_harmless(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    word = EVIL.replace(" ", "")
+    log.warning("server.not_seen", server=EVIL, word=word, names=[EVIL], error=[f"{EVIL}\nx"])
+    printed = "".join(capsys.readouterr())
+    assert "owned" in printed
+    assert "\x1b]0" not in printed
+    assert not any(letter in printed for letter in ("\x07", "\u202e", "\x9b"))

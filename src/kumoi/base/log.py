@@ -13,12 +13,30 @@ from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
 import structlog
+from structlog.typing import EventDict
 
 from kumoi.base.errors import chain
+from kumoi.base.text import printable
+
+
+def _for_a_terminal(_logger: object, _level: str, fields: EventDict) -> EventDict:
+    """What a tenant named steers no terminal: of a word without spaces the renderer prints the letters."""
+    return {
+        name: printable(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+
 
 # Until `set_up`, as in commands, lines are for people, who read what went wrong: of the rest commands tell
 # in their own words. Standard output is a command's answer.
 structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+        _for_a_terminal,
+        structlog.dev.ConsoleRenderer(),
+    ],
     wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
     logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
 )

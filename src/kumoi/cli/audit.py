@@ -13,7 +13,7 @@ import msgspec
 from kumoi import members
 from kumoi.base.errors import Invalid
 from kumoi.cli import choice
-from kumoi.cli.output import say
+from kumoi.cli.output import one_line, say, say_json
 from kumoi.engine import audit
 from kumoi.engine.db import Database
 
@@ -107,7 +107,7 @@ def _since(text: str | None, now: datetime) -> datetime | None:
 
 def _print(event: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print(msgspec.json.encode(event).decode(), flush=True)
+        say_json(msgspec.to_builtins(event), indent=None)
         return
     who, target, reason = event["initiator"], event["target"], event["reason"]
     words = (
@@ -121,4 +121,4 @@ def _print(event: Mapping[str, Any], *, as_json: bool) -> None:
         event["request_id"],
         f"and {event['repeated']} more like it" if event["repeated"] else "",
     )
-    say("  ".join(word for word in words if word).replace("\n", "\\n"))
+    say(one_line("  ".join(word for word in words if word)))

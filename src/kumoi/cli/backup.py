@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from rich.console import Console
 
 from kumoi import __version__, config, members
 from kumoi.base import trees
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Permanent
 from kumoi.cli import choice
+from kumoi.cli.output import OperatorConsole, say_json
 from kumoi.cli.progress import Progress
 from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.store import migrate as cloud_migrate
@@ -59,11 +57,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     cloud, host = choice.existing(args)
     target = Path(args.file).absolute()
-    progress = Progress(Console(stderr=True, quiet=True)) if args.json else Progress()
+    progress = Progress(OperatorConsole(stderr=True, quiet=True)) if args.json else Progress()
     with choice.alone(cloud, host):
         manifest = make(cloud, host, target, progress)
     if args.json:
-        print(json.dumps(summary(target, manifest), indent=2))
+        say_json(summary(target, manifest))
     else:
         progress.say(f"{len(manifest.parts)} parts, {manifest.bytes >> 20} MiB. To restore it:")
         progress.say(f"  sudo ./kumoi restore{choice.words(cloud, host)} {target}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict
@@ -12,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
+from rich.text import Text
 
 from kumoi import addresses, config, members
 from kumoi.base.errors import Conflict, Invalid, NotFound, Transient
 from kumoi.cli import choice, copies, down, host, joining, replicating, up
-from kumoi.cli.output import console, table
+from kumoi.cli.output import console, say, say_json, table
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import enrolment
 from kumoi.cloud.domain.host import join as domain
@@ -98,9 +97,9 @@ def token(args: argparse.Namespace) -> int:
     if args.json:
         until = datetime.fromtimestamp(read.expires_at, UTC).isoformat(timespec="seconds")
         shown = {"host": read.host, "address": read.address, "expires_at": until, "token": line}
-        print(json.dumps(shown, indent=2))
+        say_json(shown)
     else:
-        print(line)
+        say(line)
     return 0
 
 
@@ -178,7 +177,7 @@ def status(args: argparse.Namespace) -> int:
             "hosts": hosts,
             "expected": expected,
         }
-        print(json.dumps(shown, indent=2))
+        say_json(shown)
     else:
         out = console()
         how = "open to other hosts" if cloud.is_cluster else "of one host"
@@ -189,7 +188,7 @@ def status(args: argparse.Namespace) -> int:
         if expected:
             out.print(table("Expected", expected))
         for line in seen.lines if seen else ():
-            out.print(f"[red]{escape(line)}[/]")
+            out.print(Text(line, "red"))
     is_whole = seen is None or not seen.missing
     return 0 if is_whole and all(row["state"] == "up" for row in hosts) else 1
 
@@ -206,7 +205,7 @@ def _control_plane(cloud: CloudSettings, here: HostSettings) -> str:
         for host in cloud.control_hosts
         if host.name not in {found.leader, *found.followers}
     ]
-    missing = f"; [red]{', '.join(late)} does not follow[/]" if late else ""
+    missing = f"; {', '.join(late)} does not follow" if late else ""
     return (
         f"its stores follow {found.leader} on {', '.join(found.followers)}{missing}. APIs, workers and the pipeline run on each of these, which "
         "have images, pushed repositories and the authorities' keys as well"

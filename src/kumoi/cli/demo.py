@@ -11,6 +11,8 @@ import os
 import time
 from pathlib import Path
 
+from rich.text import Text
+
 from kumoi.base.errors import Invalid
 from kumoi.cli import choice, components, up, work_tree
 from kumoi.cli.output import console
@@ -45,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     progress.say()
     status = follow_run(client, work_tree.run_of(client, commit), console())
     progress.say()
-    outcome = "[green]verified[/]" if status == 0 else "[red]not verified[/]"
+    outcome = Text("verified", "green") if status == 0 else Text("not verified", "red")
     # The launcher became this process by exec, so the time in which it installed packages counts.
     seconds = time.time() - running.started_at(os.getpid())
-    progress.say(f"{outcome} {seconds:.1f} s after the start of this command")
+    progress.say(outcome + Text(f" {seconds:.1f} s after the start of this command"))
     return status

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import signal
 import sys
@@ -19,7 +18,7 @@ from rich.text import Text
 from kumoi import config
 from kumoi.base.errors import Conflict, Invalid, Permanent
 from kumoi.cli import choice, components, status
-from kumoi.cli.output import OperatorConsole, console, table
+from kumoi.cli.output import OperatorConsole, console, say, say_json, table
 from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.components import PIPELINE, Api, with_needs
 from kumoi.config import CloudSettings, HostSettings
@@ -169,8 +168,7 @@ def _require_consent(others: int, *, yes: bool) -> None:
     what = f"{others} server{'' if others == 1 else 's'} of others are on this cloud and feel what is broken"
     if not sys.stdin.isatty():
         raise Conflict(f"{what}: say --yes if that may be")
-    sys.stderr.write(f"{what}. Go on? [y/N] ")
-    sys.stderr.flush()
+    say(f"{what}. Go on? [y/N] ", end="", file=sys.stderr)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise Conflict("nothing was done")
 
@@ -238,7 +236,7 @@ def _print(
     }
     if as_json:
         document = {"faults": [each.document for each in outcomes], "pipeline_runs": runs}
-        print(json.dumps(document, indent=2))
+        say_json(document)
         return
     out = console()
     drilled = [each for each in outcomes if each.skipped != NO_TIME]

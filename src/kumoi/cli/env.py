@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import json
 import sys
 import tempfile
 import time
@@ -19,9 +18,8 @@ from rich.text import Text
 
 from kumoi.base import process
 from kumoi.base.errors import Invalid, KumoiError, NotFound, Permanent
-from kumoi.base.text import printable
 from kumoi.cli import env_check, work_tree
-from kumoi.cli.output import cells, console, say
+from kumoi.cli.output import cells, console, say, say_json
 from kumoi.cli.run import add_cloud, client_of, follow_run, when
 from kumoi.pipeline import build, environment
 from kumoi.pipeline.client import Client
@@ -78,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 def list_(client: Client, args: argparse.Namespace) -> int:
     found: list[dict[str, Any]] = client.get("environments", all=int(args.all))["environments"]
     if args.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return 0
     table = Table(
         "Environment", "Repository", "Branch", "Name", "Commit", "Run", "Status", "URL", "Expires"
@@ -98,7 +96,7 @@ def list_(client: Client, args: argparse.Namespace) -> int:
 def show(client: Client, args: argparse.Namespace) -> int:
     found = find(client, args.id)
     if args.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return 0
     wanted = found.pop("wanted", None)
     for name, value in found.items():
@@ -116,12 +114,12 @@ def diff(client: Client, args: argparse.Namespace) -> int:
     try:
         sides = [_side(client, name, args.file) for name in (args.a, args.b)]
     except KumoiError as error:
-        sys.stderr.write(f"kumoi: {printable(error.message)}\n")
+        say(f"kumoi: {error.message}", file=sys.stderr)
         return EXIT_TROUBLE
     found = dict(_differences(sides[0], sides[1], ""))
     found.pop("name", None)
     if args.json:
-        print(json.dumps({path: list(values) for path, values in found.items()}, indent=2))
+        say_json({path: list(values) for path, values in found.items()})
     else:
         table = Table("Key", args.a, args.b)
         for path, values in found.items():
@@ -152,7 +150,7 @@ def extend(client: Client, args: argparse.Namespace) -> int:
     longer_s = _seconds(args.time)
     extended = client.post(f"environments/{found['id']}/extend", seconds=longer_s)["environment"]
     if args.json:
-        print(json.dumps(extended, indent=2))
+        say_json(extended)
         return 0
     say(f"environment {found['id']} lives until {when(extended['expires_at'])}")
     return 0
@@ -168,9 +166,9 @@ def delete(client: Client, args: argparse.Namespace) -> int:
         time.sleep(LOOK_AGAIN_S)
         found = client.get(f"environments/{key}")["environment"]
     if args.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return 0
-    print(f"environment {key} is {'deleted' if args.wait else 'being deleted'}")
+    say(f"environment {key} is {'deleted' if args.wait else 'being deleted'}")
     return 0
 
 
@@ -297,7 +295,7 @@ def _side(client: Client, name: str, file: Path | None) -> Any:
         file = Path(environment.FILE_NAME)
         if not file.exists():
             raise NotFound("environment", name)
-        print(f"{name} is not there, so this is what {file} says of it", file=sys.stderr)
+        say(f"{name} is not there, so this is what {file} says of it", file=sys.stderr)
     named = environment.parse(_text(file)).named
     if name not in named:
         known = ", ".join(named) or "none"

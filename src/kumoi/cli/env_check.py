@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 from rich.table import Table
 
 from kumoi.base.errors import KumoiError, NotFound
-from kumoi.cli.output import cells, console, say
+from kumoi.cli.output import cells, console, say, say_json
 from kumoi.pipeline import build
 from kumoi.pipeline.client import Client
 from kumoi.pipeline.cloud import BALANCING, SERVICES, Cloud
@@ -116,11 +115,7 @@ def show(
     good = not any(each.faults for each in found)
     if as_json:
         checked = [asdict(each) for each in found]
-        print(
-            json.dumps(
-                {"good": good, "checks": checked, "needed": needed, "left": dict(left)}, indent=2
-            )
-        )
+        say_json({"good": good, "checks": checked, "needed": needed, "left": dict(left)})
         return 0 if good else 1
     for each in found:
         say(f"{SIGNS[not each.faults]} {each.what}")

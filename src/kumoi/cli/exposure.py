@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-import json
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from openstack.exceptions import SDKException
 
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import choice
-from kumoi.cli.output import console, table
+from kumoi.cli.output import console, say_json, table
 from kumoi.cli.status import admin_entry
 from kumoi.components import Api
 from kumoi.config import CloudSettings, HostSettings
@@ -114,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
             f"the API does not answer at {cloud.api_url}: sudo ./kumoi up{choice.words(cloud, host)}"
         ) from cause
     if args.json:
-        print(json.dumps(document, indent=2))
+        say_json(document)
     else:
         _show(document)
     return 0

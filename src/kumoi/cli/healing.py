@@ -11,6 +11,7 @@ from openstack.exceptions import SDKException
 
 from kumoi.base.errors import Conflict, NotFound, Permanent
 from kumoi.cli import choice, status
+from kumoi.cli.output import say
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.ha_policy import KEY, HaPolicy
 from kumoi.hosts.cluster import leases
@@ -30,7 +31,7 @@ def heal(args: argparse.Namespace) -> int:
     except (SDKException, ClientException) as cause:
         raise Permanent(f"the API refused: {cause}") from cause
     if not servers:
-        print(f"{args.host} has no servers")
+        say(f"{args.host} has no servers")
     return 1 if failed else 0
 
 
@@ -61,12 +62,12 @@ def _heal(api: Connection, cloud: CloudSettings, server: Any, *, forced: bool) -
     """1 where it could not be moved."""
     policy = server.metadata.get(KEY, cloud.ha_policy)
     if policy == HaPolicy.NEVER and not forced:
-        print(f"{server.name} ({server.id}) stays, as its {KEY} is never: --force moves it")
+        say(f"{server.name} ({server.id}) stays, as its {KEY} is never: --force moves it")
         return 0
     try:
         api.compute.evacuate_server(server)
     except SDKException as cause:
-        print(f"{server.name} ({server.id}) stays: {getattr(cause, 'details', None) or cause}")
+        say(f"{server.name} ({server.id}) stays: {getattr(cause, 'details', None) or cause}")
         return 1
-    print(f"{server.name} ({server.id}) is made again on another host")
+    say(f"{server.name} ({server.id}) is made again on another host")
     return 0

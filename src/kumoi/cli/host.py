@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from openstack.exceptions import SDKException
 
 from kumoi.base.errors import Permanent
 from kumoi.cli import choice, healing, host_drain, status
-from kumoi.cli.output import OperatorConsole, console, table
+from kumoi.cli.output import OperatorConsole, console, say, say_json, table
 from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.first_use import first_run
@@ -67,7 +66,7 @@ def list_(args: argparse.Namespace) -> int:
     """0 when every host is up."""
     found = listed(*choice.existing(args))
     if args.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
     else:
         show(found)
     return 0 if all(row["state"] == "up" for row in found) else 1
@@ -91,7 +90,7 @@ def drain(args: argparse.Namespace) -> int:
         return INTERRUPTED
     finally:
         if args.json:
-            print(json.dumps({"host": args.host, "servers": done.shown()}, indent=2))
+            say_json({"host": args.host, "servers": done.shown()})
     left = done.count("left")
     longest_s = done.longest_pause_s()
     pause = "" if longest_s is None else f" (longest pause {longest_s:.2f} s)"
@@ -105,9 +104,9 @@ def drain(args: argparse.Namespace) -> int:
 def undrain(args: argparse.Namespace) -> int:
     with _asked(args) as api:
         ended = host_drain.enable(api, args.host)
-    print(f"{args.host} gets new servers, gateways and proxies again")
+    say(f"{args.host} gets new servers, gateways and proxies again")
     if ended:
-        print(f"{ended} moves of servers from it were cancelled")
+        say(f"{ended} moves of servers from it were cancelled")
     return 0
 
 

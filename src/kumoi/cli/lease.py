@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.markup import escape
+from rich.text import Text
 
 from kumoi.base.errors import KumoiError
 from kumoi.cli.output import console
@@ -43,7 +43,7 @@ def look(cloud: CloudSettings, here: HostSettings) -> ShownLeases:
 def show(found: ShownLeases, hosts: list[str]) -> None:
     """`hosts` are all of the cloud."""
     for words in found.words:
-        console().print(f"[red]Healing: {escape(words)}[/]")
+        console().print(Text(f"Healing: {words}", "red"))
     lost = [] if found.held is None else [name for name in hosts if name not in found.held]
     if lost:
-        console().print(f"[red]Without a lease: {', '.join(lost)}[/]")
+        console().print(Text(f"Without a lease: {', '.join(lost)}", "red"))

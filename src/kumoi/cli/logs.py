@@ -7,6 +7,7 @@ import argparse
 from kumoi.base import process
 from kumoi.base.errors import NotFound
 from kumoi.cli import choice
+from kumoi.cli.output import say
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.units import keeper, systemd
 
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     names = sorted(path.stem for path in host.log_dir.glob("*.log"))
     if args.unit is None:
         for name in names:
-            print(f"{name:<16} {host.log_dir / name}.log")
+            say(f"{name:<16} {host.log_dir / name}.log")
         return 0
     if args.unit not in names:
         known = f"{', '.join(names)} have one" if names else "nothing has one yet"

@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rich.console import Console
 from rich.status import Status as Spinner
+from rich.text import Text
 
-from kumoi.cli.output import OperatorConsole
+from kumoi.cli.output import OperatorConsole, one_line
 
 
 @dataclass(slots=True)
@@ -32,11 +32,11 @@ class ProgressStage:
     def tell(self, text: str) -> None:
         """Show what the stage is waiting for, on a terminal only."""
         if self.spinner is not None:
-            self.spinner.update(f"{self.title}: {text}")
+            self.spinner.update(Text(one_line(f"{self.title}: {text}")))
 
 
 class Progress:
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: OperatorConsole | None = None) -> None:
         self.console = console or OperatorConsole(highlight=False, soft_wrap=True)
         self._lock = threading.Lock()
 
@@ -45,21 +45,24 @@ class Progress:
         """One stage, with a spinner on a terminal unless it runs `beside` others."""
         began = time.monotonic()
         has_spinner = self.console.is_terminal and not beside
-        spinner = self.console.status(title) if has_spinner else None
+        spinner = self.console.status(Text(one_line(title))) if has_spinner else None
         with spinner or contextlib.nullcontext():
             stage = ProgressStage(title, spinner)
             try:
                 yield stage
             except BaseException:
-                self._line("[red]✗[/]", stage, began)
+                self._line(Text("✗", "red"), stage, began)
                 raise
-        self._line("[green]✓[/]", stage, began)
+        self._line(Text("✓", "green"), stage, began)
 
-    def say(self, text: str = "") -> None:
+    def say(self, text: str | Text = "") -> None:
         with self._lock:
             self.console.print(text, soft_wrap=True)  # So that commands can be copied.
 
-    def _line(self, sign: str, stage: ProgressStage, began: float) -> None:
+    def _line(self, sign: Text, stage: ProgressStage, began: float) -> None:
+        """One line, whatever a server is called that it is about."""
         seconds = time.monotonic() - began
-        notes = f" [dim]{'; '.join(stage.notes)}[/]" if stage.notes else ""
-        self.say(f"{sign} {stage.title:<34} {seconds:6.1f} s{notes}")
+        notes = f" {one_line('; '.join(stage.notes))}" if stage.notes else ""
+        self.say(
+            Text.assemble(sign, f" {one_line(stage.title):<34} {seconds:6.1f} s", (notes, "dim"))
+        )

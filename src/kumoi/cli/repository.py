@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 
 from rich.table import Table
 
-from kumoi.cli.output import cells, console
+from kumoi.cli.output import cells, console, say, say_json
 from kumoi.cli.run import add_cloud, client_of, when
 from kumoi.pipeline.client import Client
 
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 def list_(client: Client, args: argparse.Namespace) -> int:
     found = client.get("repositories")["repositories"]
     if args.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return 0
     table = Table("Repository", "MiB", "Made")
     for each in found:
@@ -48,7 +47,7 @@ def list_(client: Client, args: argparse.Namespace) -> int:
 def limits(client: Client, args: argparse.Namespace) -> int:
     found = client.get("limits")
     if args.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return 0
     table = Table("What", "Used", "Limit", "Setting")
     for each in found["limits"]:
@@ -61,7 +60,7 @@ def limits(client: Client, args: argparse.Namespace) -> int:
 
 def delete(client: Client, args: argparse.Namespace) -> int:
     client.delete(f"repositories/{args.repository}")
-    print(f"repository {args.repository} is deleted, with its runs")
+    say(f"repository {args.repository} is deleted, with its runs")
     return 0
 
 

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-
-from rich.console import Console
 
 from kumoi import __version__, config
 from kumoi.base import files, trees
@@ -36,6 +33,7 @@ from kumoi.cli.backup import (
     stores,
     summary,
 )
+from kumoi.cli.output import OperatorConsole, say_json
 from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import copy
@@ -66,11 +64,11 @@ def run(args: argparse.Namespace) -> int:
     choice.require_ours(cloud, host)
     _require_stopped(cloud, host, may_stop=args.yes)
     packages.ensure(("git",))
-    progress = Progress(Console(stderr=True, quiet=True)) if args.json else Progress()
+    progress = Progress(OperatorConsole(stderr=True, quiet=True)) if args.json else Progress()
     with _state_directory(host), choice.alone(cloud, host):
         aside = restore(path, manifest, cloud, host, progress)
     if args.json:
-        print(json.dumps({**summary(path, manifest), "aside": str(aside or "")}, indent=2))
+        say_json({**summary(path, manifest), "aside": str(aside or "")})
         return 0
     progress.say(f"The cloud {cloud.name} is as it was at {manifest.made_at}.")
     progress.say(f"Start it: sudo ./kumoi up{choice.words(cloud, host)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,15 +11,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from kumoi import config
 from kumoi.base.errors import NotFound, Transient
-from kumoi.base.text import printable
 from kumoi.cli import choice
-from kumoi.cli.output import cells, console, say
+from kumoi.cli.output import cells, console, one_line, say, say_json
 from kumoi.config import CloudSettings
 from kumoi.pipeline.client import Client
 from kumoi.pipeline.stage import Stage
@@ -80,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             args.id = args.id or newest(client)
         return act(client, args)
     except Transient as away:
-        sys.stderr.write(f"kumoi: {printable(away.message)}\n")
+        say(f"kumoi: {away.message}", file=sys.stderr)
         return EXIT_AWAY
 
 
@@ -89,7 +86,7 @@ def list_(client: Client, args: argparse.Namespace) -> int:
     if getattr(args, "branch", None):
         found = [each for each in found if each["branch"] == args.branch]
     if args.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return 0
     table = Table("Run", "Repository", "Branch", "Commit", "Status", "Stage", "Began", "URL")
     for each in found:
@@ -106,7 +103,7 @@ def list_(client: Client, args: argparse.Namespace) -> int:
 
 def show(client: Client, args: argparse.Namespace) -> int:
     if args.json:
-        print(json.dumps(client.get(f"runs/{args.id}")["run"], indent=2))
+        say_json(client.get(f"runs/{args.id}")["run"])
         return 0
     _tell(client, client.get(f"runs/{args.id}/report")["report"], console())
     return 0
@@ -115,9 +112,9 @@ def show(client: Client, args: argparse.Namespace) -> int:
 def report(client: Client, args: argparse.Namespace) -> int:
     """The page for people, whole in itself; or the same as JSON."""
     if args.json:
-        print(json.dumps(client.get(f"runs/{args.id}/report")["report"], indent=2))
+        say_json(client.get(f"runs/{args.id}/report")["report"])
     else:
-        sys.stdout.write(client.text(f"runs/{args.id}/report.html"))
+        say(client.text(f"runs/{args.id}/report.html"), end="")
     return 0
 
 
@@ -132,7 +129,7 @@ def log(client: Client, args: argparse.Namespace) -> int:
             say(part["text"], end="")
     if args.json:
         state = {name: part[name] for name in ("status", "stage", "stages", "waits_for")}
-        print(json.dumps({"id": args.id, **state, "text": "".join(texts)}, indent=2))
+        say_json({"id": args.id, **state, "text": "".join(texts)})
     return 0
 
 
@@ -150,7 +147,7 @@ def retry(client: Client, args: argparse.Namespace) -> int:
 def cancel(client: Client, args: argparse.Namespace) -> int:
     found = client.post(f"runs/{args.id}/cancel")["run"]
     if args.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return 0
     how = "is being cancelled" if found["status"] == "running" else f"had ended: {found['status']}"
     say(f"run {args.id} {how}")
@@ -182,7 +179,7 @@ def follow_run(client: Client, id: str, out: Console) -> int:
             for update in _updates(client, id):
                 newest[:] = [update]
                 if update["text"]:
-                    live.console.print(escape(update["text"].rstrip("\n")), highlight=False)
+                    live.console.print(update["text"].rstrip("\n"), highlight=False)
     else:
         shown: set[str] = set()
         for update in _updates(client, id):
@@ -190,7 +187,7 @@ def follow_run(client: Client, id: str, out: Console) -> int:
                 if stage["name"] not in shown:
                     shown.add(stage["name"])
                     out.print(f"== {stage['name']}", highlight=False)
-            out.print(escape(update["text"]), end="", highlight=False, soft_wrap=True)
+            out.print(update["text"], end="", highlight=False, soft_wrap=True)
     found = client.get(f"runs/{id}/report")["report"]
     _tell(client, found, out)
     return EXITS.get(found["status"], EXIT_NOT_VERIFIED)
@@ -238,48 +235,51 @@ def _tell(client: Client, found: dict[str, Any], out: Console) -> None:
     for line in _summary(found):
         out.print(line, highlight=False, soft_wrap=True)
     page = f"{client.url}/reports/{found['project']}/{found['id']}"
-    out.print(f"report: {escape(page)}", highlight=False, soft_wrap=True)
+    out.print(f"report: {page}", highlight=False, soft_wrap=True)
 
 
-def _summary(found: dict[str, Any]) -> Iterator[str]:
+def _summary(found: dict[str, Any]) -> Iterator[str | Text]:
     """A report's lines: what failed first, then the stages, what changed, and where it is."""
     colour = COLOURS[found["status"]]
     for each in found["failures"][:FAILURES_SHOWN]:
         where = f"{each['server']}: " if each["server"] else ""
-        yield f"[bold red]✗[/] {escape(where + each['name'])}  [dim]{escape(each['stage'])}[/]"
+        what = f" {one_line(where + each['name'])}  "
+        yield Text.assemble(("✗", "bold red"), what, (one_line(each["stage"]), "dim"))
         for line in each["output"].strip().splitlines()[-OUTPUT_LINES:]:
-            yield f"    {escape(line)}"
+            yield f"    {line}"
     if len(found["failures"]) > FAILURES_SHOWN:
         yield f"and {len(found['failures']) - FAILURES_SHOWN} more failed"
-    yield (
-        f"run {escape(found['id'])}: [bold {colour}]{found['status']}[/]  {escape(found['repository'])} "
-        f"{escape(found['branch'])} {found['commit'][:10]}  {found['seconds']:.1f} s"
+    where = f"{found['repository']} {found['branch']} {found['commit'][:10]}"
+    status = (found["status"], f"bold {colour}")
+    yield Text.assemble(
+        f"run {found['id']}: ", status, f"  {one_line(where)}  {found['seconds']:.1f} s"
     )
     yield "  ".join(f"{stage['name']} {stage['seconds']:.1f} s" for stage in found["stages"])
     counts = ", ".join(f"{count} {name}" for name, count in found["counts"].items() if count)
     yield f"checks: {counts or 'none'}"
     if found["reason"] and not found["failures"]:
-        yield f"[{colour}]{escape(found['reason'])}[/]"
+        yield Text(found["reason"], colour)
     yield from _changes(found["changes"])
     # What a cancelled run built is taken back, now or in a moment.
     if found["environment_status"] == "live" and found["status"] != "cancelled":
         where = found["url"] or "no URL, since no group has ports"
-        yield f"environment {escape(found['environment'])}: [bold]{escape(where)}[/]"
-        yield f"it lives until {when(found['expires_at'])}; {escape(found['lasting_url'])} outlives it"
+        yield Text.assemble(f"environment {found['environment']}: ", (where, "bold"))
+        yield f"it lives until {when(found['expires_at'])}; {found['lasting_url']} outlives it"
 
 
-def _changes(found: dict[str, Any] | None) -> Iterator[str]:
+def _changes(found: dict[str, Any] | None) -> Iterator[str | Text]:
     if found is None or not found["commits"]:
         return
     since = f"{found['since'][:10]}, verified last" if found["since"] else "the beginning"
     yield f"changed since {since}:"
     for each in found["commits"]:
-        yield f"  {each['commit'][:10]} {escape(each['subject'])}  [dim]{escape(each['author'])}[/]"
+        what = f"  {each['commit'][:10]} {each['subject']}  "
+        yield Text.assemble(what, (each["author"], "dim"))
     if found["more"]:
         yield f"  and {found['more']} more"
     lines = found["diffstat"].splitlines()
     if lines:
-        yield f"  {escape(lines[-1].strip())}"
+        yield f"  {lines[-1].strip()}"
 
 
 def _seconds(stage: dict[str, Any]) -> float:

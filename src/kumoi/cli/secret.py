@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import sys
 from collections.abc import Callable
 
 from rich.table import Table
 
-from kumoi.cli.output import cells, console, say
+from kumoi.cli.output import cells, console, say, say_json
 from kumoi.cli.run import add_cloud, client_of, when
 from kumoi.pipeline.client import Client
 
@@ -46,7 +45,7 @@ def set_(client: Client, args: argparse.Namespace) -> int:
 def list_(client: Client, args: argparse.Namespace) -> int:
     found = client.get(f"repositories/{args.repository}/secrets")["secrets"]
     if args.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return 0
     table = Table("Secret", "Set", "By")
     for each in found:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -13,14 +12,14 @@ from typing import Any
 
 from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from kumoi import members
 from kumoi.base import files
 from kumoi.base.errors import KumoiError
 from kumoi.cli import choice, components, lease
-from kumoi.cli.output import console, table
+from kumoi.cli.output import console, say, say_json, table
 from kumoi.cloud.agent.unlisted import unlisted
 from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.drivers.instance import fence, registry
@@ -103,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
             "servers_together": fence.in_force(host.name),
             "disk": disk(host),
         }
-        print(json.dumps(document, indent=2))
+        say_json(document)
     elif found:
         _show(
             found,
@@ -125,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
             console().print(f"Host {name}:", _process_table(rows) if rows else "is down")
     else:
         start = f"sudo ./kumoi up{choice.words(cloud, host)}"
-        print(f"The cloud {cloud.name} is down. Start it: {start}")
+        say(f"The cloud {cloud.name} is down. Start it: {start}")
     is_up = bool(found) and all(others.values())
     every = [row for rows in (found, *others.values()) for row in rows]
     return 0 if is_up and all(row.healthy for row in every) else 1
@@ -297,16 +296,16 @@ def _show(
     ours = sum(row.memory_kib for row in found if row.kind == "role") >> 10
     total = sum(row.memory_kib for row in found) >> 10
     if missing:
-        out.print(f"[red]{missing}[/]")
+        out.print(Text(missing, "red"))
     if together and not fence.has_apparmor():
-        out.print(f"[red]{NO_APPARMOR}[/]")
+        out.print(Text(NO_APPARMOR, "red"))
     out.print(f"Memory: {ours} MiB of our own, {total} MiB with the engines")
     if together:
         out.print(together)
     if full:
-        out.print(f"[red]{full}[/]")
+        out.print(Text(full, "red"))
     if trouble:
-        out.print(f"[red]Hosts and servers are not known: {escape(trouble)}[/]")
+        out.print(Text(f"Hosts and servers are not known: {trouble}", "red"))
         return
     if not lists_servers:
         return
@@ -372,14 +371,14 @@ def _process_table(found: list[ProcessRow]) -> Table:
         notes = [row.why] if row.why else []
         if row.restarts >= RESTARTS_SHOWN_FROM:
             notes.append(f"restarted {row.restarts} times")
-        state = f"[{colour}]{row.state}[/]{': ' if notes else ''}{', '.join(notes)}"
+        said = f"{': ' if notes else ''}{', '.join(notes)}"
         shown.add_row(
             row.name,
             row.kind,
             str(row.pid or "-"),
             _age(row.since),
             f"{row.memory_kib / 1024:.1f}",
-            state,
+            Text.assemble((row.state, colour), said),
         )
     return shown
 

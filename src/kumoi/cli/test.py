@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.text import Text
+
 from kumoi.base import process
 from kumoi.base.errors import Invalid
 from kumoi.cli.progress import Progress
@@ -98,7 +100,7 @@ def _run(group: CheckGroup, progress: Progress) -> Outcome:
             for word in arguments
             if not word.startswith("tests/") or any((CHECKOUT / word).rglob("test_*.py"))
         ]
-        progress.say(f"[bold]{group.name}[/]: {program} {' '.join(words)}")
+        progress.say(Text.assemble((group.name, "bold"), f": {program} {' '.join(words)}"))
         status = process.show(
             [Path(sys.executable).parent / program, *words],
             cwd=CHECKOUT,
@@ -111,7 +113,8 @@ def _run(group: CheckGroup, progress: Progress) -> Outcome:
 def _summary(progress: Progress, chosen: list[CheckGroup], outcomes: list[Outcome]) -> None:
     progress.say()
     for outcome in outcomes:
-        sign = "[green]passed[/]" if outcome.passed else "[red]failed[/]"
-        progress.say(f"{outcome.group:<10} {sign} {outcome.seconds:7.1f} s")
+        sign = ("passed", "green") if outcome.passed else ("failed", "red")
+        seconds = f" {outcome.seconds:7.1f} s"
+        progress.say(Text.assemble(f"{outcome.group:<10} ", sign, seconds))
     for group in chosen[len(outcomes) :]:
-        progress.say(f"{group.name:<10} [yellow]not run[/]")
+        progress.say(Text.assemble(f"{group.name:<10} ", ("not run", "yellow")))

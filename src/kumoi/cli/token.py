@@ -11,7 +11,7 @@ from rich.table import Table
 from kumoi import members
 from kumoi.base.clock import Clock
 from kumoi.cli import choice
-from kumoi.cli.output import console
+from kumoi.cli.output import console, say
 from kumoi.cloud.api.serve import signing_keys
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.signing_key import KeyLifetime
@@ -51,9 +51,9 @@ def list_(keys: SigningKeys) -> int:
 
 def rotate(keys: SigningKeys) -> int:
     new = signing_key.rotate(keys, Clock().now())
-    print(f"key {new.key.id} is published and signs from {_time(new.signs_from)} on")
+    say(f"key {new.key.id} is published and signs from {_time(new.signs_from)} on")
     for span in signing_key.spans(keys.load())[:-1]:
-        print(f"key {span.key.id} is accepted until {_time(span.accepted_until)}, then removed")
+        say(f"key {span.key.id} is accepted until {_time(span.accepted_until)}, then removed")
     return 0
 
 

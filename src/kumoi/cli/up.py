@@ -391,7 +391,7 @@ def _next_steps(cloud: CloudSettings, host: HostSettings) -> list[str]:
     ]
     return [
         "",
-        f"The cloud [bold]{name}[/] is up at {cloud.api_url}. What to try next:",
+        f"The cloud {name} is up at {cloud.api_url}. What to try next:",
         f"  alias openstack='{client} --os-cloud {name}'",
         f"  {'; '.join(['openstack catalog list', *lists])}",
         *(pushing if PIPELINE in host.roles else ()),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict
+
+from rich.text import Text
 
 from kumoi import config, members
 from kumoi.base.errors import Conflict, NotFound
 from kumoi.cli import choice, upgrading
-from kumoi.cli.output import console, table
+from kumoi.cli.output import console, say, say_json, table
 from kumoi.cli.progress import Progress
 from kumoi.cli.upgrading import Plan
 from kumoi.cloud.domain.host import cluster_version
@@ -77,7 +78,7 @@ def plan(args: argparse.Namespace) -> int:
         hosts = [asdict(host) | {"to_do": not host.is_of(found.target)} for host in found.hosts]
         finalized = _finalized(cloud, first)
         shown = {"target": found.target, "finalized": finalized, "steps": steps}
-        print(json.dumps(shown | {"hosts": hosts, "doubts": list(found.doubts)}, indent=2))
+        say_json(shown | {"hosts": hosts, "doubts": list(found.doubts)})
     else:
         _show(found)
     return 1 if found.doubts else 0
@@ -105,7 +106,7 @@ def rollback(args: argparse.Namespace) -> int:
     if finalized and cluster_version.is_below(wanted, finalized):
         raise Conflict(f"the cloud was finalized at {finalized}: it does not go back to {wanted}")
     done = upgrading.go_back(cloud, first, wanted, Progress())
-    print(f"{', '.join(done)} {'is' if len(done) == 1 else 'are'} of {wanted} again")
+    say(f"{', '.join(done)} {'is' if len(done) == 1 else 'are'} of {wanted} again")
     return 0
 
 
@@ -113,7 +114,7 @@ def finalize(args: argparse.Namespace) -> int:
     cloud, first = _chosen(args)
     with _store(cloud, first) as database, database.write() as connection:
         release = cluster_version.finalize(connection, now(connection))
-    print(
+    say(
         f"The cloud {cloud.name} is of {release}. Hosts of an older release may not act until they are"
     )
     return 0
@@ -137,7 +138,7 @@ def _show(found: Plan) -> None:
     ]
     out.print(table("Hosts, in their order", hosts))
     for doubt in found.doubts:
-        out.print(f"[red]In doubt:[/] {doubt}", highlight=False)
+        out.print(Text.assemble(("In doubt:", "red"), f" {doubt}"), highlight=False)
 
 
 def _to_do(found: Plan, host: upgrading.HostRelease) -> str:

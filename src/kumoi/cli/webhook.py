@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from rich.table import Table
 
-from kumoi.cli.output import cells, console, say
+from kumoi.cli.output import cells, console, say, say_json
 from kumoi.cli.run import add_cloud, client_of, when
 from kumoi.pipeline.client import Client
 from kumoi.pipeline.webhook import GitHost
@@ -63,7 +62,7 @@ def create(client: Client, args: argparse.Namespace) -> int:
         body["credential"] = {"id": credential[0], "secret": credential[1]}
     made = client.post("webhooks", **body)["webhook"]
     if args.json:
-        print(json.dumps(made, indent=2))
+        say_json(made)
         return 0
     _say(made)
     say(f"{'secret':<13}{made['secret']}   (shown this once)")
@@ -76,7 +75,7 @@ def create(client: Client, args: argparse.Namespace) -> int:
 def list_(client: Client, args: argparse.Namespace) -> int:
     found = client.get("webhooks")["webhooks"]
     if args.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return 0
     table = Table("Webhook", "Repository", "Host", "URL", "Looked at")
     for each in found:
@@ -89,7 +88,7 @@ def list_(client: Client, args: argparse.Namespace) -> int:
 def show(client: Client, args: argparse.Namespace) -> int:
     found = client.get(f"webhooks/{args.id}")["webhook"]
     if args.json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return 0
     _say(found)
     table = Table("Received", "Branch", "Commit", "Outcome")
