@@ -75,6 +75,11 @@ def list_heads(path: Path) -> dict[str, str]:
     return {name.removeprefix(HEADS): commit for commit, name in pairs}
 
 
+def count_refs(path: Path, most: int) -> int:
+    """Branches, tags and all others, up to so many."""
+    return len(git(path, "for-each-ref", f"--count={most}", "--format=x").splitlines())
+
+
 def read_file(path: Path, commit: str) -> environment.ProjectFile:
     """kumoi.yaml at that commit. Raises Invalid with one line on what is wrong.
 

@@ -7,9 +7,11 @@ of its own, 2 is text that the client shows as it comes.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO
 
 from kumoi.base.text import printable
@@ -18,6 +20,10 @@ FLUSH = b"0000"
 HEAD = 4
 PACKET_MAX = 65_520
 PACKETS_MAX = 10_000
+COMMANDS_MAX = 2_000  # Refs that a push moves.
+LINE_MAX_BYTES = 4_096  # Of a command or an option: the hook takes names of 200 characters.
+OPTIONS_MAX = 100
+REPORT_MAX_BYTES = 2 << 20
 REPORT, SHOWN = 1, 2
 SIDE_BAND = "side-band-64k"
 UPDATE_WORDS = 3
@@ -26,11 +32,14 @@ ALIVE = b"0005\x01"  # As git's own: an empty packet, so that no proxy ends the 
 
 @dataclass(frozen=True, slots=True)
 class PushRequest:
-    """`heads` are the new commits by ref; where a ref is deleted it is zeros."""
+    """`heads` are the new commits by ref; where a ref is deleted it is zeros. One that `is_too_long` has more
+    commands than are read.
+    """
 
     heads: dict[str, str]
     capabilities: frozenset[str]
     options: tuple[str, ...]
+    is_too_long: bool = False
 
     @property
     def has_side_band(self) -> bool:
@@ -66,10 +75,14 @@ def add_shown(answer: IO[bytes], text: str) -> None:
 
 
 def read_request(body: IO[bytes]) -> PushRequest:
-    """From the body's begin. What cannot be read has no heads: git says what is wrong with it."""
+    """From the body's begin. What cannot be read has no heads: git says what is wrong with it. Of a body of 512
+    MiB it holds no more than its bounds say.
+    """
     heads: dict[str, str] = {}
     capabilities: frozenset[str] = frozenset()
-    for line in _packets(body):
+    for number, line in enumerate(_packets(body, LINE_MAX_BYTES)):
+        if number == COMMANDS_MAX:
+            return PushRequest({}, capabilities, (), is_too_long=True)
         words, _, said = line.rstrip(b"\n").partition(b"\0")
         if said:
             capabilities = frozenset(said.decode(errors="replace").split())
@@ -78,23 +91,20 @@ def read_request(body: IO[bytes]) -> PushRequest:
             heads[parts[2]] = parts[1]
     options: tuple[str, ...] = ()
     if "push-options" in capabilities:
-        options = tuple(line.decode(errors="replace").rstrip("\n") for line in _packets(body))
+        told = islice(_packets(body, LINE_MAX_BYTES), OPTIONS_MAX)
+        options = tuple(line.decode(errors="replace").rstrip("\n") for line in told)
     return PushRequest(heads, capabilities, options)
 
 
 def accepted(answer: IO[bytes]) -> frozenset[str]:
     """The refs that moved, by git's report in its answer, read from where the answer stands."""
-    report = b"".join(line[1:] for line in _packets(answer) if line[:1] == bytes([REPORT]))
-    found = set()
-    while report:
-        size = _size(report[:HEAD])
-        if size <= HEAD:
-            break
-        line, report = report[HEAD:size], report[size:]
-        word, _, ref = line.decode(errors="replace").rstrip("\n").partition(" ")
-        if word == "ok":
-            found.add(ref)
-    return frozenset(found)
+    report = io.BytesIO()
+    for line in _packets(answer):
+        if line[:1] == bytes([REPORT]) and report.tell() < REPORT_MAX_BYTES:
+            report.write(line[1:])
+    report.seek(0)
+    words = (line.decode(errors="replace").rstrip("\n").partition(" ") for line in _packets(report))
+    return frozenset(ref for word, _, ref in words if word == "ok")
 
 
 def shown_text(answer: IO[bytes]) -> str:
@@ -103,13 +113,15 @@ def shown_text(answer: IO[bytes]) -> str:
     return b"".join(parts).decode(errors="replace")
 
 
-def _packets(file: IO[bytes]) -> Iterator[bytes]:
-    """Each up to the next flush, or to what is no packet."""
+def _packets(file: IO[bytes], size_max: int = PACKET_MAX) -> Iterator[bytes]:
+    """Each up to the next flush, or to what is no packet; of one that is longer than `size_max` nothing."""
     for _ in range(PACKETS_MAX):
-        size = _size(file.read(HEAD))
-        if size <= HEAD:
+        size = _size(file.read(HEAD)) - HEAD
+        if size <= 0:
             return
-        yield file.read(size - HEAD)
+        if size > size_max:
+            file.seek(size, os.SEEK_CUR)
+        yield file.read(size) if size <= size_max else b""
 
 
 def _size(head: bytes) -> int:

@@ -23,6 +23,7 @@ TIMEOUT_S = 20.0
 ANSWER_MAX_BYTES = 65_536
 HEADS, TAGS = "refs/heads/", "refs/tags/"
 HEADS_MAX = 40  # That a push moves: the pipeline is asked about each.
+REFS_MAX = 10_000  # Of a repository: each fetch and each look reads all of their names.
 KEPT = "the push is kept; its run begins as soon as the pipeline can. Push again to be told its id"
 BLOCK = 512  # Of st_blocks.
 BRANCH_MAX = 200
@@ -47,7 +48,8 @@ def _answer(action: str, about: str, lines: list[str]) -> int:
         moved = [(new, ref) for new, ref in heads if new.strip("0")]
         if not brought:
             return 0
-        return _check_names(brought) or _check(about, moved)
+        new = [old for old, *_ in updates if not old.strip("0")]
+        return _check_names(brought) or _check_counts(len(moved), len(new)) or _check(about, moved)
     for line in _ask_for_runs(about, heads) if heads else []:
         _say(line)
     return 0
@@ -68,17 +70,27 @@ def _check_names(refs: list[str]) -> int:
     return 0
 
 
+def _check_counts(moved: int, new: int) -> int:
+    """The status of the program. Refs are listed while all of the push's are yet to come."""
+    from kumoi.pipeline.git import count_refs  # noqa: PLC0415 - `started` needs none of this
+
+    if moved > HEADS_MAX:
+        _say(
+            f"push refused: it moves {moved} branches, and {HEADS_MAX} at most may be moved at once: "
+            "push some of them, then the others"
+        )
+        return 1
+    if new and count_refs(_repository(), REFS_MAX) + new > REFS_MAX:
+        _say(f"push refused: a repository has {REFS_MAX} branches and tags at most: delete some")
+        return 1
+    return 0
+
+
 def _check(socket_path: str, heads: list[tuple[str, str]]) -> int:
     """The status of the program. Each head's kumoi.yaml first, then what the project may have."""
     from kumoi.base.errors import Invalid  # noqa: PLC0415 - `started` needs none of this
     from kumoi.pipeline.git import parse_file  # noqa: PLC0415
 
-    if len(heads) > HEADS_MAX:
-        _say(
-            f"push refused: it moves {len(heads)} branches, and {HEADS_MAX} at most may be moved at once: "
-            "push some of them, then the others"
-        )
-        return 1
     for new, ref in heads:
         try:
             parse_file(_repository(), new)

@@ -10,6 +10,8 @@ import pytest
 from openstack.connection import Connection
 from tests.stories.pipeline.conftest import Pusher, RunningPipeline, built, until
 
+from kumoi.base import process
+from kumoi.pipeline.push_packets import COMMANDS_MAX
 from kumoi.pipeline.receive_hook import HEADS_MAX
 
 ONE_SERVER = "servers:\n  web: {image: debian-12, flavor: tiny}\n"
@@ -107,6 +109,19 @@ def test_a_push_of_more_branches_than_are_looked_at_is_refused_whole(small: Push
         (MUCH_DISK, "GiB of disk in its environments, and may have 20"),
     ],
 )
+def test_a_push_of_more_refs_than_are_read_is_refused_before_git_reads_it(
+    small: Pusher, demo: Connection
+) -> None:
+    """Each was held whole by the pipeline, and kept a directory entry, which no quota counts."""
+    tags = "".join(f"create refs/tags/{number} HEAD\n" for number in range(COMMANDS_MAX + 1))
+    process.run(["git", "update-ref", "--stdin"], cwd=small.folder, stdin=tags)
+    printed = small.push("refs/tags/*:refs/tags/*")
+    assert f"a push moves {COMMANDS_MAX} refs at most: push some of them" in printed
+    assert not small.git("ls-remote", small.url(), "refs/tags/*").out
+    assert not list(demo.identity.application_credentials(user=demo.current_user_id))
+    assert small.run_id(small.push())
+
+
 def test_more_servers_or_disk_than_a_project_may_have_are_refused_at_the_push(
     small: Pusher, demo: Connection, file: str, told: str
 ) -> None:

@@ -45,6 +45,35 @@ def test_what_is_no_push_moves_nothing(junk: bytes) -> None:
     assert push_packets.accepted(io.BytesIO(junk)) == frozenset()
 
 
+def test_a_push_of_as_many_and_as_long_names_as_fit_is_not_held() -> None:
+    """A body of 512 MiB was held whole, for each push that went on."""
+    line = f"{OLD} {NEW} refs/heads/".encode()
+    most = push_packets.COMMANDS_MAX
+    lines = [line + b"%d" % number for number in range(most)]
+    assert len(push_packets.read_request(body(*lines)).heads) == most
+    assert not push_packets.read_request(body(*lines)).is_too_long
+    over = push_packets.read_request(body(*lines, line + b"z"))
+    assert over.is_too_long
+    assert over.heads == {}
+    asked = push_packets.read_request(body(line + b"a" * 60_000, line + b"main"))
+    assert asked.heads == {"refs/heads/main": NEW}
+    first = line + b"main\0push-options"
+    options = push_packets.read_request(body(first, options=(b"x" * 60_000, *[b"y"] * 200))).options
+    assert len(options) == push_packets.OPTIONS_MAX
+    assert max(map(len, options)) == 1
+
+
+def test_a_report_is_read_as_far_as_a_push_may_reach() -> None:
+    """Its rest was copied for each of its lines, in the event loop: a minute for 500,000 tags."""
+    said = packet(b"ok refs/tags/some-name") * 200_000
+    at, answer = 0, b""
+    while at < len(said):
+        answer += packet(b"\x01" + said[at : at + 60_000])
+        at += 60_000
+    many = io.BytesIO(packet(b"\x01" + packet(b"ok refs/heads/main")) + answer)
+    assert push_packets.accepted(many) == {"refs/heads/main", "refs/tags/some-name"}
+
+
 def test_only_refs_that_git_says_moved_have_moved() -> None:
     report = packet(b"unpack ok\n") + packet(b"ok refs/heads/main\n")
     report += packet(b"ng refs/heads/other hook declined\n") + FLUSH

@@ -21,6 +21,7 @@ from kumoi.base.errors import (
     Forbidden,
     KumoiError,
     NotFound,
+    OverQuota,
     StoreFull,
     TooLarge,
     Transient,
@@ -97,6 +98,12 @@ async def service(request: Request) -> Reply:
         if name == PUSH:
             body.seek(0)
             asked = push_packets.read_request(body)
+            if asked.is_too_long:
+                most = push_packets.COMMANDS_MAX
+                raise OverQuota(
+                    f"a push moves {most} refs at most: push some of them, then the others",
+                    resource="refs",
+                )
         found, answer = await to_thread.run_sync(_serve, request, name, body)
     if asked is not None and asked.has_side_band and answer.remark:
         push_packets.add_shown(answer.body, f"{answer.remark}\n")
@@ -135,7 +142,7 @@ async def _receive(request: Request, body: IO[bytes]) -> None:
 def refusal(request: Request, error: KumoiError) -> Reply | None:
     """The error as git shows it, where the first request is refused, or a push cannot be taken now."""
     said = FULL if isinstance(error, StoreFull) else error.message
-    if request.path.get("service") == PUSH and isinstance(error, Transient):
+    if request.path.get("service") == PUSH and isinstance(error, Transient | OverQuota):
         log.event("git.refused", reason=error.message)
         fatal = f"{FATAL}{said}\n".encode()
         body = push_packets.packet(fatal) + push_packets.FLUSH
