@@ -7,12 +7,15 @@ of its own, 2 is text that the client shows as it comes.
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import io
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import IO
+from typing import IO, cast
 
 from kumoi.base.text import printable
 
@@ -72,6 +75,13 @@ def add_shown(answer: IO[bytes], text: str) -> None:
         answer.seek(-len(FLUSH), os.SEEK_END)
         answer.write(shown(text) + FLUSH)
     answer.seek(at)
+
+
+def read_compressed(body: IO[bytes]) -> PushRequest:
+    """As JGit sends a small push. What is no gzip has no heads."""
+    with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(body) as plain:
+        return read_request(cast("IO[bytes]", plain))
+    return PushRequest({}, frozenset(), ())
 
 
 def read_request(body: IO[bytes]) -> PushRequest:

@@ -102,13 +102,6 @@ def test_a_push_of_more_branches_than_are_looked_at_is_refused_whole(small: Push
     assert small.git("ls-remote", small.url()).out.strip() == ""
 
 
-@pytest.mark.parametrize(
-    ("file", "told"),
-    [
-        (MANY_SERVERS, "would have 10 servers in its environments, and may have 8"),
-        (MUCH_DISK, "GiB of disk in its environments, and may have 20"),
-    ],
-)
 def test_a_push_of_more_refs_than_are_read_is_refused_before_git_reads_it(
     small: Pusher, demo: Connection
 ) -> None:
@@ -122,6 +115,13 @@ def test_a_push_of_more_refs_than_are_read_is_refused_before_git_reads_it(
     assert small.run_id(small.push())
 
 
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        (MANY_SERVERS, "would have 10 servers in its environments, and may have 8"),
+        (MUCH_DISK, "GiB of disk in its environments, and may have 20"),
+    ],
+)
 def test_more_servers_or_disk_than_a_project_may_have_are_refused_at_the_push(
     small: Pusher, demo: Connection, file: str, told: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 
 import pytest
@@ -61,6 +62,17 @@ def test_a_push_of_as_many_and_as_long_names_as_fit_is_not_held() -> None:
     options = push_packets.read_request(body(first, options=(b"x" * 60_000, *[b"y"] * 200))).options
     assert len(options) == push_packets.OPTIONS_MAX
     assert max(map(len, options)) == 1
+
+
+def test_a_compressed_push_is_held_to_the_same() -> None:
+    line = f"{OLD} {NEW} refs/heads/".encode()
+    lines = [line + b"%d" % number for number in range(push_packets.COMMANDS_MAX + 1)]
+    whole = gzip.compress(body(*lines).getvalue())
+    assert push_packets.read_compressed(io.BytesIO(whole)).is_too_long
+    few = gzip.compress(body(*lines[:3]).getvalue())
+    assert len(push_packets.read_compressed(io.BytesIO(few)).heads) == 3
+    for junk in (b"", few[:20], b"0000"):
+        assert push_packets.read_compressed(io.BytesIO(junk)).heads == {}
 
 
 def test_a_report_is_read_as_far_as_a_push_may_reach() -> None:

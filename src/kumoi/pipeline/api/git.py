@@ -48,6 +48,9 @@ FETCH = "git-upload-pack"
 SERVICES = (PUSH, FETCH)
 SUFFIX = ".git"
 PACKET_MAX = 1_000
+GZIP = ("gzip", "x-gzip")  # As http-backend has it.
+FETCH_MAX_BYTES = 2 << 20
+"""A list of what a clone wants and has. It may be compressed, and git reads all that comes of it."""
 RUNS_TOLD_MAX = 3
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 FATAL = "\x03"  # The band of git's answer for what ends a push.
@@ -94,10 +97,13 @@ async def service(request: Request) -> Reply:
     _require_may_push(request, name)
     asked = None
     with request.services.repositories.spool.body() as body:
-        await _receive(request, body)
+        await _receive(request, body, BODY_MAX_BYTES if name == PUSH else FETCH_MAX_BYTES)
         if name == PUSH:
             body.seek(0)
-            asked = push_packets.read_request(body)
+            encoding = request.http.headers.get("Content-Encoding", "")
+            is_gzip = encoding in GZIP
+            read = push_packets.read_compressed if is_gzip else push_packets.read_request
+            asked = await to_thread.run_sync(read, body)
             if asked.is_too_long:
                 most = push_packets.COMMANDS_MAX
                 raise OverQuota(
@@ -115,15 +121,15 @@ async def service(request: Request) -> Reply:
     return answer.reply()
 
 
-async def _receive(request: Request, body: IO[bytes]) -> None:
+async def _receive(request: Request, body: IO[bytes], most: int) -> None:
     """The request's body into a file. A disk that is full is told when whoever pushes has sent all: git
     reads no answer before. Raises TooLarge, StoreFull.
     """
     spool, size, full = request.services.repositories.spool, 0, None
     async for part in http_limits.parts(request.http):
         size += len(part)
-        if size > BODY_MAX_BYTES:
-            raise TooLarge(f"a push may have {BODY_MAX_BYTES >> 20} MiB at most")
+        if size > most:
+            raise TooLarge(f"what git sends here may have {most >> 20} MiB at most")
         try:
             if full is None:
                 spool.require_room(len(part))
