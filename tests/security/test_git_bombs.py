@@ -13,7 +13,7 @@ import pytest
 
 from kumoi import config
 from kumoi.base import process
-from kumoi.base.errors import TooLarge
+from kumoi.base.errors import Invalid, TooLarge
 from kumoi.config import CloudSettings
 from kumoi.hosts.units import launch
 from kumoi.hosts.units.rights import of_unit
@@ -65,6 +65,44 @@ def test_a_large_file_is_told_by_its_size_and_not_compared_line_by_line(
     """300 MiB of line ends, 2.7 MB in a push, took 5 GiB of memory in the 30 s that git had."""
     made = commit(found, {"kumoi.yaml": FILE, "large": b"\n" * (40 * MIB)})
     assert f"Bin 0 -> {40 * MIB} bytes" in found.changes(PROJECT, NAME, "", made).diffstat
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 99999999\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "content", "said"),
+    [
+        ("120000 blob", b"/etc/passwd", "kumoi.yaml:1: expected a mapping"),
+        ("120000 blob", b"../../other/secret.git/config", "kumoi.yaml:1: expected a mapping"),
+        ("040000 tree", None, "there is no kumoi.yaml"),
+        ("160000 commit", None, "there is no kumoi.yaml"),
+        ("100644 blob", None, "is not in the repository"),
+        ("100644 blob", LFS, "kumoi.yaml:1: expected a mapping"),
+        ("100644 blob", FILE.decode().encode("utf-16"), "kumoi.yaml: is not YAML"),
+        ("100644 blob", FILE + b"\0", "kumoi.yaml: is not YAML"),
+        ("100644 blob", FILE + b"\x1b]0;x\x07: 1\n", "kumoi.yaml: is not YAML"),
+        ("100644 blob", FILE + b"#" * (64 << 10), "is larger than 65536 bytes"),
+        ("100644 blob", b"", "expected a mapping, got nothing"),
+        ("100644 blob", b"\xef\xbb\xbf" + FILE, ""),
+        ("100644 blob", FILE.replace(b"\n", b"\r\n"), ""),
+        ("100644 blob", FILE + b"# \xff\xfe\n", ""),
+    ],
+)
+def test_what_stands_in_place_of_the_file_is_its_own_text_or_is_refused_in_one_line(
+    found: Repositories, entry: str, content: bytes | None, said: str
+) -> None:
+    """A link is its own text: what it names is read by nobody."""
+    named = _write(found, content) if content is not None else "1" * 40
+    tree = _git(found, "mktree", "--missing", text=f"{entry} {named}\tkumoi.yaml\n")
+    made = _git(found, "-c", "user.name=a", "-c", "user.email=a@b", "commit-tree", tree, "-m", "x")
+    if not said:
+        assert list(found.read_file(PROJECT, NAME, made).base.servers) == ["web"]
+        return
+    with pytest.raises(Invalid) as refused:
+        found.read_file(PROJECT, NAME, made)
+    assert said in refused.value.message
+    assert "\n" not in refused.value.message
 
 
 def test_an_archive_whose_attributes_ask_for_more_than_memory_is_refused(

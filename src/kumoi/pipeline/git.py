@@ -102,6 +102,8 @@ def parse_file(path: Path, commit: str) -> None:
     listed = git(path, "ls-tree", "--long", commit, "--", name).split()
     if len(listed) < LS_TREE_FIELDS or listed[1] != "blob":
         raise Invalid(f"there is no {name} in commit {commit[:10]}", field=name)
+    if not listed[3].isdecimal():
+        raise Invalid(f"the {name} of commit {commit[:10]} is not in the repository: push it again")
     if int(listed[3]) > environment.FILE_MAX_BYTES:
         raise Invalid(f"{name} is larger than {environment.FILE_MAX_BYTES} bytes", field=name)
     found = environment.parse(git(path, "cat-file", "blob", listed[2]))
