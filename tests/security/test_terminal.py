@@ -11,7 +11,7 @@ import pytest
 from openstack.exceptions import SDKException
 
 from kumoi.base import log
-from kumoi.base.errors import Conflict
+from kumoi.base.errors import Conflict, KumoiError, OverQuota
 from kumoi.base.text import printable
 from kumoi.cli import audit, env, healing, host_drain, output, run
 from kumoi.cli.output import OperatorConsole
@@ -19,6 +19,7 @@ from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings
 from kumoi.ha_policy import KEY
 from kumoi.main import _print_error
+from kumoi.pipeline.api import git
 
 EVIL = "web\x1b]0;owned\x07\x1b[2J\u202e\x9b31m[/][link=http://x]"
 STEERING = ("\x1b", "\x07", "\u202e", "\x9b")
@@ -159,6 +160,26 @@ def test_an_operator_who_heals_a_host_reads_names_and_refusals_as_they_are(
     assert healing._heal(api, settings, server, forced=True) == 1
     printed = capsys.readouterr().out
     assert printed.count("web") == 3
+    assert not any(letter in printed for letter in STEERING)
+
+
+@pytest.mark.parametrize(
+    ("service", "error"),
+    [("git-upload-pack", Conflict(EVIL)), ("git-receive-pack", OverQuota(EVIL, resource="refs"))],
+)
+def test_what_git_shows_of_a_refusal_is_as_harmless(service: str, error: KumoiError) -> None:
+    """Git prints U+009B of a line that begins with ERR, and all of what comes by its third band. The name
+    of a project is in the one, and what another member gave for a webhook's address.
+    """
+    asked: Any = SimpleNamespace(
+        path={"service": service} if service == git.PUSH else {},
+        query={"service": service},
+        url_path="/git/demo/x.git/info/refs",
+    )
+    reply = git.refusal(asked, error)
+    assert reply is not None
+    printed = bytes(reply.body).decode()
+    assert "owned" in printed
     assert not any(letter in printed for letter in STEERING)
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 from openstack.connection import Connection
-from rich.console import Console
 from tests.stories.compute import movers as moving
 from tests.stories.compute.conftest import Workbench
 from tests.stories.compute.movers import SPARE, Movers
 
 from kumoi.cli import host_drain
 from kumoi.cli.host_drain import Drained, DrainOptions
+from kumoi.cli.output import OperatorConsole
 from kumoi.cli.progress import Progress
 from kumoi.cloud.hostapi.arrival import ArrivalState
 
@@ -29,7 +29,7 @@ def movers(bench: Workbench, admin: Connection) -> Iterator[Movers]:
 def drained(movers: Movers, **options: bool) -> tuple[Drained, str]:
     """What it gives, and what it prints."""
     done, printed = Drained(), io.StringIO()
-    progress = Progress(Console(file=printed, width=200))
+    progress = Progress(OperatorConsole(file=printed, width=200))
     host_drain.disable(movers.admin, HOST, "for a new disk")
     host_drain.empty(movers.admin, HOST, progress, DrainOptions(**options), done)
     return done, printed.getvalue()

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from kumoi import config, members
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import backup, choice, copies, replicating, up
+from kumoi.cli.output import OperatorConsole
 from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings, HostSettings, first_host
 from kumoi.engine import copy, feed
@@ -65,7 +65,7 @@ class World:
             raise Permanent("api not ready")
 
     def replicate(self) -> None:
-        progress = Progress(Console(quiet=True))
+        progress = Progress(OperatorConsole(quiet=True))
         replicating.replicate(self.settings(self.first), self.first, progress, number=3)
 
 
@@ -136,7 +136,7 @@ def test_a_cloud_whose_other_control_hosts_have_no_roles_gets_them_later(world: 
         settings = config.read(HostSettings, host.state).settings
         config.write(config.changed(settings, roles=("agent", "of-later")), host.state)
     cloud = world.settings(world.first)
-    replicating.share_roles(cloud, world.first, Progress(Console(quiet=True)))
+    replicating.share_roles(cloud, world.first, Progress(OperatorConsole(quiet=True)))
     each = ("api", "worker", "agent", "pipeline", "of-later")
     assert [world.roles(host) for host in world.hosts[1:]] == [each] * 2
 
@@ -145,7 +145,7 @@ def test_where_the_first_host_is_without_pipeline_the_others_are(world: World) -
     world.replicate()
     roles = tuple(role for role in world.first.roles if role != "pipeline")
     first, cloud = config.changed(world.first, roles=roles), world.settings(world.first)
-    replicating.share_roles(cloud, first, Progress(Console(quiet=True)))
+    replicating.share_roles(cloud, first, Progress(OperatorConsole(quiet=True)))
     each = ("network", "api", "worker", "agent")
     assert [world.roles(host) for host in world.hosts[1:]] == [each] * 2
 
@@ -216,6 +216,8 @@ def test_what_cannot_be_is_refused_before_anything_is_changed(
     world: World, cloud: CloudSettings, number: int, message: str
 ) -> None:
     with pytest.raises(Conflict, match=message):
-        replicating.replicate(cloud, world.first, Progress(Console(quiet=True)), number=number)
+        replicating.replicate(
+            cloud, world.first, Progress(OperatorConsole(quiet=True)), number=number
+        )
     assert world.told == []
     assert world.settings(world.first) == ALONE

@@ -28,6 +28,7 @@ from kumoi.base.errors import (
     Unauthenticated,
 )
 from kumoi.base.ids import new_id
+from kumoi.base.text import printable
 from kumoi.engine import audit
 from kumoi.engine.http import limits as http_limits
 from kumoi.engine.http.request import Reply
@@ -147,7 +148,7 @@ async def _receive(request: Request, body: IO[bytes], most: int) -> None:
 
 def refusal(request: Request, error: KumoiError) -> Reply | None:
     """The error as git shows it, where the first request is refused, or a push cannot be taken now."""
-    said = FULL if isinstance(error, StoreFull) else error.message
+    said = printable(FULL if isinstance(error, StoreFull) else error.message)
     if request.path.get("service") == PUSH and isinstance(error, Transient | OverQuota):
         log.event("git.refused", reason=error.message)
         fatal = f"{FATAL}{said}\n".encode()
