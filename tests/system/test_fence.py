@@ -148,6 +148,19 @@ def test_what_the_kernel_counts_for_all_servers_together_no_server_uses_up(
     assert host.attach(neighbour, "python3", "-c", ASK).split() == ["True"] * 2
 
 
+def test_of_timers_that_wait_the_machines_root_keeps_half(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new(number=5)
+    until(lambda: host.banner("10.202.1.5"))
+    _, machines = resource.getrlimit(resource.RLIMIT_SIGPENDING)
+    asked = "import resource; print(resource.getrlimit(resource.RLIMIT_SIGPENDING)[1])"
+    assert (
+        int(host.attach(server, "systemd-run", "--quiet", "--pipe", "python3", "-c", asked))
+        == machines // 2
+    )
+
+
 def test_a_server_that_names_thousands_of_neighbours_leaves_others_theirs(
     host: ContainerHost, servers: Servers
 ) -> None:

@@ -11,17 +11,21 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from kumoi.cloud.drivers.instance import groups_below
+
 ROOT = Path("/sys/fs/cgroup")
 
 
 def kill(group: str, root: Path = ROOT) -> int:
-    """How many processes there were."""
-    found = 0
-    for tree in _trees(group, root):
-        for directory, _, _ in os.walk(tree):
-            found = max(found, _kill_in(Path(directory)))
+    """How many processes there were. In version 1 they are frozen until each has its signal: what goes on would make
+    groups that nobody looked into yet; what is frozen does not end.
+    """
+    frozen = root / "freezer" / group
+    _write(frozen / "freezer.state", "FROZEN")
+    found = max((_kill_tree(tree) for tree in _trees(group, root)), default=0)
+    _write(frozen / "freezer.state", "THAWED")
     if found:
-        _thaw(group, root)  # In version 1 what is frozen does not end.
+        groups_below.thaw(frozen)
     return found
 
 
@@ -32,20 +36,37 @@ def _trees(group: str, root: Path) -> Iterator[Path]:
                 yield tree / group
 
 
-def _kill_in(directory: Path) -> int:
-    """Of this group alone; those below it are walked too."""
-    with contextlib.suppress(OSError, ValueError):
-        pids = [int(line) for line in (directory / "cgroup.procs").read_text().split()]
-        if pids and (directory / "cgroup.kill").exists():
-            (directory / "cgroup.kill").write_text("1")
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return len(pids)
-    return 0
-
-
-def _thaw(group: str, root: Path) -> None:
-    for path in (root / "freezer" / group / "freezer.state",):
+def _kill_tree(tree: Path) -> int:
+    """In this group and in those below it, of version 2 by one call."""
+    found = 0
+    if (tree / "cgroup.kill").exists():
         with contextlib.suppress(OSError):
-            path.write_text("THAWED")
+            found = int("populated 1" in (tree / "cgroup.events").read_text())
+        _write(tree / "cgroup.kill", "1")
+        return found
+    with contextlib.suppress(OSError, ValueError):
+        top = os.open(tree.parent, groups_below.DIRECTORY)
+        try:
+            found = _kill_in(top, tree.name)
+        finally:
+            os.close(top)
+    for above, name in groups_below.walk(tree):
+        with contextlib.suppress(OSError, ValueError):
+            found += _kill_in(above, name)
+    return found
+
+
+def _kill_in(above: int, name: str) -> int:
+    """Of this group alone."""
+    pids = [int(line) for line in groups_below.read(f"{name}/cgroup.procs", above).split()]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return len(pids)
+
+
+def _write(file: Path, text: str) -> None:
+    with contextlib.suppress(OSError):
+        handle = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+        with os.fdopen(handle, "w", encoding="ascii") as opened:
+            opened.write(text)

@@ -231,6 +231,7 @@ def bound_servers(host: HostSettings) -> None:
     """What all servers may take together, before any driver starts one."""
     fence.raise_pid_max()
     fence.raise_counts()
+    fence.halve_waiting_signals()
     neighbours.raise_most()
     ram_mib = inventory.ram_mib(inventory.MEMINFO.read_text())
     most = fence.bounds(ram_mib=ram_mib, reserved_mib=host.reserved_host_memory_mib)

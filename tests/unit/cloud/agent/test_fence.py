@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from tests import deep
 
+from kumoi.base import trees
 from kumoi.cloud.agent import fence_kill
 from kumoi.cloud.agent.fence import Fence
 from kumoi.cloud.agent.fence_state import (
@@ -204,22 +207,42 @@ def test_all_of_a_control_group_and_those_below_it_end(tmp_path: Path) -> None:
     for directory, sleeper in zip((top, below), sleepers, strict=True):
         (directory / "cgroup.procs").write_text(f"{sleeper.pid}\n")
     try:
-        assert fence_kill.kill("g", tmp_path) == 1
+        assert fence_kill.kill("g", tmp_path) == 2
         assert [sleeper.wait(10) for sleeper in sleepers] == [-signal.SIGKILL] * 2
     finally:
         for sleeper in sleepers:
             sleeper.kill()
             sleeper.wait()
-    assert (freezer / "freezer.state").read_text() == "THAWED"
+    assert (freezer / "freezer.state").read_text() == "THAWED\n"
     assert fence_kill.kill("nobody", tmp_path) == 0
+
+
+def test_no_group_is_too_deep_to_be_ended(tmp_path: Path) -> None:
+    """What hid a thousand groups below its server ran on when another host had the server."""
+    top = tmp_path / "pids/g"
+    top.mkdir(parents=True)
+    (top / "cgroup.procs").touch()
+    deepest = deep.make(top)
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        handle = os.open("cgroup.procs", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=deepest)
+        os.write(handle, f"{sleeper.pid}\n".encode())
+        os.close(handle)
+        os.close(deepest)
+        try:
+            assert fence_kill.kill("g", tmp_path) == 1
+            assert sleeper.wait(10) == -signal.SIGKILL
+        finally:
+            sleeper.kill()
+            trees.remove(top)
 
 
 def test_where_the_kernel_ends_a_group_it_is_asked_to(tmp_path: Path) -> None:
     group = tmp_path / "g"
     group.mkdir()
-    with subprocess.Popen(["sleep", "60"]) as sleeper:
-        (group / "cgroup.procs").write_text(f"{sleeper.pid}\n")
-        (group / "cgroup.kill").touch()
-        fence_kill.kill("g", tmp_path)
-        sleeper.wait(10)
+    (group / "cgroup.procs").touch()
+    (group / "cgroup.kill").touch()
+    (group / "cgroup.events").write_text("populated 0\nfrozen 0\n")
+    assert fence_kill.kill("g", tmp_path) == 0
+    (group / "cgroup.events").write_text("populated 1\nfrozen 0\n")
+    assert fence_kill.kill("g", tmp_path) == 1
     assert (group / "cgroup.kill").read_text() == "1"

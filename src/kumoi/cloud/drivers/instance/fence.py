@@ -9,6 +9,7 @@ of version 1 (a tree for each controller), version 2 (one tree), or both.
 from __future__ import annotations
 
 import contextlib
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,10 @@ RAM_MIB_MIN = 256
 PROCESSES_RESERVED = 4_096
 PID_MAX = 4_194_304
 """The most that Linux counts to."""
+GROUPS_MIN, GROUPS_MAX, GROUPS_TOGETHER = 256, 2_048, 32_768
+"""Of control groups that count memory Linux has 65,535, for the machine and all servers: one that made them all left
+none to start another server in. Version 1 cannot bound them.
+"""
 PIDS_PER_MIB, PIDS_MIN, PIDS_MAX = 4, 512, 4_096
 """Linux allows a machine eight threads per MiB of memory, so servers that have all of it can have
 half of them.
@@ -47,6 +52,8 @@ COUNTS = {
     "fs/inotify/max_user_instances": (1 << 31) - 1,
     "fs/inotify/max_user_watches": (1 << 31) - 1,
     "fs/aio-max-nr": (1 << 31) - 1,
+    "fs/file-max": (1 << 63) - 1,
+    "net/ipv4/tcp_max_orphans": (1 << 31) - 1,
 }
 """What the kernel counts for all servers together, with root: each was made by root. What is counted is memory
 of the server that has it, so that is the bound, and no server uses up another's.
@@ -69,6 +76,11 @@ def of_servers(host_name: str) -> str:
 def pids(ram_mib: int) -> int:
     """How many processes and threads a server of that memory may have."""
     return max(PIDS_MIN, min(PIDS_MAX, ram_mib * PIDS_PER_MIB))
+
+
+def groups(ram_mib: int) -> int:
+    """How many control groups a server of that memory may make, in version 2."""
+    return max(GROUPS_MIN, min(GROUPS_MAX, ram_mib))
 
 
 def bounds(*, ram_mib: int, reserved_mib: int, kernel: Path = KERNEL) -> Bounds:
@@ -98,6 +110,15 @@ def raise_counts(system: Path = SYSTEM) -> None:
         with contextlib.suppress(OSError):
             if int((system / name).read_text()) < wanted:
                 (system / name).write_text(f"{wanted}\n")
+
+
+def halve_waiting_signals() -> None:
+    """Of this process, whom each server comes of: Linux counts signals and timers that wait for whoever made a server,
+    which is root, and the machine's own root keeps the other half.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_SIGPENDING)
+    if most != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_SIGPENDING, (most // 2, most // 2))
 
 
 def ensure(host_name: str, most: Bounds, *, root: Path = ROOT) -> None:
@@ -174,6 +195,7 @@ def _limits(group: str, most: Bounds, root: Path) -> Iterator[tuple[Path, str]]:
         (root / group / "memory.swap.max", 0),
         (root / group / "cpu.weight", CPU_WEIGHT),
         (root / group / "pids.max", most.processes),
+        (root / group / "cgroup.max.descendants", GROUPS_TOGETHER),
     ):
         if path.exists():
             yield path, f"{value}"

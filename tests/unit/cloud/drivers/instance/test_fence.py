@@ -39,7 +39,9 @@ def version_2(root: Path) -> Path:
     (root / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     (root / fence.SUBTREE).write_text("memory pids cpu\n")
     (root / GROUP).mkdir()
-    for name in ("memory.max", "memory.swap.max", "memory.current", "cpu.weight", "pids.max"):
+    for name in (
+        "memory.max", "memory.swap.max", "memory.current", "cpu.weight", "pids.max", "cgroup.max.descendants",
+    ):  # fmt: skip
         (root / GROUP / name).write_text("max\n")
     return root
 
@@ -62,8 +64,8 @@ def test_in_version_1_each_controllers_tree_has_its_limit(tmp_path: Path) -> Non
 def test_in_version_2_one_group_has_all_limits(tmp_path: Path) -> None:
     fence.ensure(HOST, MOST, root=version_2(tmp_path))
     group = tmp_path / GROUP
-    names = ("memory.max", "memory.swap.max", "cpu.weight", "pids.max")
-    assert [read(group / name) for name in names] == [str(1 << 30), "0", "50", "5000"]
+    names = ("memory.max", "memory.swap.max", "cpu.weight", "pids.max", "cgroup.max.descendants")
+    assert [read(group / name) for name in names] == [str(1 << 30), "0", "50", "5000", "32768"]
 
 
 def test_a_controller_that_nobody_switched_on_is_switched_on(tmp_path: Path) -> None:
@@ -115,6 +117,12 @@ def test_counts_are_only_ever_raised(tmp_path: Path) -> None:
     fence.raise_counts(tmp_path)
     assert int(read(tmp_path / "fs/inotify/max_user_instances")) > 1 << 20
     assert int(read(tmp_path / "fs/aio-max-nr")) == 1 << 40
+
+
+def test_no_server_makes_as_many_control_groups_as_linux_counts() -> None:
+    """Nor do all of a machine of 32 GiB together."""
+    assert (fence.groups(64), fence.groups(512), fence.groups(65_536)) == (256, 512, 2_048)
+    assert 16 * fence.groups(2_048) <= fence.GROUPS_TOGETHER < 65_535
 
 
 def test_servers_with_all_of_a_machines_memory_have_half_of_its_threads() -> None:

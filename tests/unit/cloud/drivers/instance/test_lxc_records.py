@@ -10,9 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tests import deep
 
+from kumoi.base import trees
 from kumoi.base.errors import Permanent, Transient
-from kumoi.cloud.drivers.instance import kernel, record, room, sparse, unpack
+from kumoi.cloud.drivers.instance import groups_below, kernel, record, room, sparse, unpack
 from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.instance.lxc.subids import COUNT, FIRST, Claim
@@ -145,6 +147,30 @@ def test_a_machine_that_keeps_no_server_from_its_devices_gets_none(tmp_path: Pat
     (tmp_path / "memory/cgroup.procs").touch()
     with pytest.raises(Permanent, match="keeps servers from its devices"):
         cgroup.machine("t", root=tmp_path)
+
+
+def test_groups_are_removed_however_deep_a_server_made_them(tmp_path: Path) -> None:
+    """Its deletion failed for good, and so did `down`."""
+    group = tmp_path / "pids/g"
+    group.mkdir(parents=True)
+    (group / "cgroup.procs").touch()
+    os.close(deep.make(group))
+    assert sum(1 for _ in groups_below.walk(group)) == deep.LEVELS
+    try:
+        cgroup.remove_empty("g", root=tmp_path)
+        assert [path.name for path in group.iterdir()] == ["cgroup.procs"]
+    finally:
+        trees.remove(group)
+
+
+def test_what_a_server_froze_is_thawed_before_its_end(tmp_path: Path) -> None:
+    """In version 1 it does not even die."""
+    frozen = [tmp_path / "freezer/g", tmp_path / "freezer/g/a", tmp_path / "freezer/g/a/b"]
+    for group in frozen:
+        group.mkdir(parents=True)
+        (group / "freezer.state").write_text("FROZEN\n")
+    cgroup.thaw_to_end("g", root=tmp_path)
+    assert {(group / "freezer.state").read_text().strip() for group in frozen} == {"THAWED"}
 
 
 class SlowSwitch(FakeSwitch):

@@ -406,7 +406,7 @@ class LxcDriver:
     def _end(self, server_id: str, *, grace_s: float) -> None:
         """End all its processes."""
         if running := self._running(server_id):
-            self._freezer.resume(server_id)
+            cgroup.thaw_to_end(self._group(server_id))
             monitor.stop(running, grace_s=grace_s)
 
     def _tidy(self, server_id: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kumoi.base.errors import Permanent, Transient
-from kumoi.cloud.drivers.instance import fence
+from kumoi.cloud.drivers.instance import fence, groups_below
 from kumoi.cloud.drivers.instance.fence import ROOT, has_apparmor, of_servers
 from kumoi.cloud.drivers.instance.lxc.config import Machine
 
@@ -75,22 +75,27 @@ def thaw(group: str, *, root: Path = ROOT) -> None:
     _set_frozen(group, frozen=False, root=root)
 
 
+def thaw_to_end(group: str, *, root: Path = ROOT) -> None:
+    """With those below it, which a server's root may have frozen: in version 1 a frozen process does not even end."""
+    thaw(group, root=root)
+    groups_below.thaw(root / "freezer" / group)
+
+
 def remove(group: str, *, root: Path = ROOT) -> None:
-    """Remove a group and those below it from every tree. Its processes have ended."""
+    """Remove a group and those below it from every tree. Its processes have ended, or do once they are not frozen."""
     for path in _everywhere(group, root):
         deadline = time.monotonic() + REMOVE_TIMEOUT_S
         while not _remove_tree(path):
             if time.monotonic() > deadline:
                 raise Transient(f"remove control group {path}: it is still in use")
+            thaw_to_end(group, root=root)
             time.sleep(_POLL_S)
 
 
 def remove_empty(group: str, *, root: Path = ROOT) -> None:
     """Remove a group and those below it as far as they have no processes."""
     for path in _everywhere(group, root):
-        for directory, _, _ in os.walk(path, topdown=False):
-            with contextlib.suppress(OSError):
-                Path(directory).rmdir()
+        _remove_tree(path)
 
 
 def remains(group: str, *, root: Path = ROOT) -> bool:
@@ -105,14 +110,16 @@ def _everywhere(group: str, root: Path) -> Iterator[Path]:
 
 
 def _remove_tree(path: Path) -> bool:
-    """Children first. False when a process is still in one of them."""
-    for directory, _, _ in os.walk(path, topdown=False):
-        try:
-            Path(directory).rmdir()
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return False
+    """Those below first. False when a process is still in one of them."""
+    for above, name in groups_below.walk(path):
+        with contextlib.suppress(OSError):
+            os.rmdir(name, dir_fd=above)
+    try:
+        path.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
     return True
 
 

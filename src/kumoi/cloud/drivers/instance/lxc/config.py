@@ -154,6 +154,7 @@ def _limits_v2(server: InstanceSpec, machine: Machine) -> dict[str, int | str]:
     limits: dict[str, int | str] = {}
     if "memory" in machine.unified_controllers:
         limits["cgroup2.memory.max"] = str(server.ram_mib << 20)
+        limits["cgroup2.cgroup.max.descendants"] = str(fence.groups(server.ram_mib))
         if machine.swap_limited:
             limits["cgroup2.memory.swap.max"] = "0"
     if "cpu" in machine.unified_controllers:

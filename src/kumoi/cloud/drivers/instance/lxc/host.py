@@ -55,7 +55,7 @@ class LxcHost:
 
         def end(server_id: str) -> None:
             # A frozen process gets no signal.
-            cgroup.thaw(cgroup.of_server(self._host_name, server_id))
+            cgroup.thaw_to_end(cgroup.of_server(self._host_name, server_id))
             monitor.stop(running[server_id], grace_s=grace_s)
 
         with ThreadPoolExecutor(TOGETHER_MAX) as threads:
