@@ -55,7 +55,7 @@ from kumoi.cloud.hostapi.messages import (
 from kumoi.cloud.hostapi.things import ThingReport, WantedThings, raw
 from kumoi.config import CloudSettings, HostSettings, changed, first_host, read, write
 from kumoi.hosts.first_use import pki
-from kumoi.hosts.units import users
+from kumoi.hosts.units import rights, sandbox, users
 from kumoi.hosts.wires import neighbours
 
 ROOT = Path(__file__).parents[2]
@@ -427,6 +427,7 @@ def main() -> None:
     log.set_up("agent")
     log.event("agent.began", argv=json.dumps(sys.argv))
     boot = identify_boot(host)
+    sandbox.apply(rights.of_unit(cloud, host, "agent"), sys.executable)
     asyncio.run(serve_with(cloud, host, Clock(), switch=BridgeSwitch(host), host_boot=boot))
 
 

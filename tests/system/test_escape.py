@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.i386 import program
 from tests.system import frames
 from tests.system.container_host import BRIDGE, ContainerHost, until
 from tests.system.servers import Servers, made_here, running_host
 
 from kumoi.base.process import run
+from kumoi.cloud.drivers.instance import fence
 from kumoi.cloud.drivers.instance.lxc import confinement
-from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, InstanceState
+from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, InstanceState, Power
 from kumoi.hosts.units import syscalls
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -30,12 +32,48 @@ CALLS = (
     "io_uring_setup", "keyctl", "add_key", "request_key", "open_by_handle_at", "finit_module",
     "init_module", "kexec_load", "swapon", "acct", "syslog", "settimeofday", "clock_settime",
     "iopl", "quotactl", "fanotify_init", "kcmp", "pidfd_getfd", "memfd_secret", "process_vm_readv",
-    "pivot_root", "chroot", "sethostname", "socket", "setsockopt",
+    "pivot_root", "chroot", "sethostname", "socket", "socketpair", "setsockopt", "sched_setscheduler", "ioprio_set",
+    "setpriority", "prlimit64", "mq_open",
 )  # fmt: skip
+CALLS_OF_32_BITS: dict[str, tuple[int | tuple[int, ...], ...]] = {
+    "getpid": (20,), "socket unix": (359, 1, 1, 0), "socket alg": (359, 38, 5, 0), "socket vsock": (359, 40, 1, 0),
+    "socket xdp": (359, 44, 3, 0), "socketpair vsock": (360, 40, 1, 0, (0, 0)),
+    "socketcall socket vsock": (102, 1, (40, 1, 0)), "socketcall socketpair": (102, 8, (40, 1, 0, 0)),
+    "socketcall setsockopt": (102, 14, (-1, 1, 33, 0, 4)), "keyctl": (288, 0, -3, 0), "bpf": (357, 0, 0, 0),
+    "perf_event_open": (336, 0, 0, -1, -1), "io_uring_setup": (425, 1, 0), "userfaultfd": (374, 0),
+    "open_by_handle_at": (342, 0, 0), "fanotify_init": (338, 0, 0), "memfd_secret": (447, 0), "syslog": (103, 3, 0, 0),
+    "stime": (25, 0), "clock_settime64": (404, 0, 0), "clock_adjtime64": (405, 0, 0), "init_module": (128, 0, 0, 0),
+    "modify_ldt": (123, 0, 0, 0), "vm86": (166, 0, 0), "ioperm": (101, 0, 1, 1), "quotactl": (131, 0, 0, 0),
+}  # fmt: skip
+"""By the numbers of 32-bit x86, whose programs run on machines of 64 bits."""
+GROUP_LEVELS = 1_200
+HIDE = f"""
+import os, subprocess
+tree = "/sys/fs/cgroup/pids" if os.path.isdir("/sys/fs/cgroup/pids") else "/sys/fs/cgroup"
+os.chdir(tree)
+levels = 0
+try:
+    while levels < {GROUP_LEVELS}:
+        os.mkdir("deeper-and-deeper")
+        os.chdir("deeper-and-deeper")
+        levels += 1
+except OSError:
+    pass  # Version 2 bounds them.
+none = subprocess.DEVNULL
+sleeper = subprocess.Popen(["sleep", "1000"], stdin=none, stdout=none, stderr=none)
+open("cgroup.procs", "w").write(str(sleeper.pid))
+freezer = "/sys/fs/cgroup/freezer/frozen"
+if os.path.isdir(os.path.dirname(freezer)):
+    os.mkdir(freezer)
+    open(freezer + "/cgroup.procs", "w").write(str(sleeper.pid))
+    open(freezer + "/freezer.state", "w").write("FROZEN")
+print(levels)
+"""
 PROBE = r"""
 use Errno; use Fcntl;
 sub said { my ($ok) = @_; return "works" if $ok; for (keys %!) { return $_ if $!{$_} } "?" }
 sub call { my $name = shift; $! = 0; my @given = @_; my $r = syscall($N{$name}, @given); said($r >= 0) }
+sub call_ { $! = 0; my @given = @_; my $r = syscall(shift @given, @given); said($r >= 0) }
 sub writes { my ($file, $text) = @_; $! = 0; sysopen(my $f, $file, O_WRONLY) or return said(0); said(defined syswrite($f, $text)) }
 sub reads { my ($file) = @_; $! = 0; sysopen(my $f, $file, O_RDONLY|O_NONBLOCK) or return said(0);
     my $n = sysread($f, my $buffer, 4096); defined $n or return said(0); $n ? "content" : "empty" }
@@ -68,6 +106,14 @@ tell_("umount2 by force", call("umount2", "/probe/tmpfs\0", 1));
 for (["can",29],["tipc",30],["alg",38],["vsock",40],["xdp",44],["xdp in a wide register",44+2**32],["packet",17]) { my ($n,$f) = @$_; tell_("socket $n", call("socket", $f, $n =~ /alg|vsock/ ? 5 : 3, 0)) }
 my $pk = syscall($N{socket}, 17, 3, 0); my $ring = pack("IIII", 4096, 1, 2048, 2);
 tell_("ring of packets", call("setsockopt", $pk, 263, 5, $ring, 16)); tell_("ring to send packets", call("setsockopt", $pk, 263, 13, $ring, 16)); tell_("buffer by force", call("setsockopt", $pk, 1, 33, pack("i", 1 << 30), 4)); tell_("ring in a wide register", call("setsockopt", $pk, 263+2**32, 5+2**32, $ring, 16));
+for (["vsock",40],["alg",38]) { my ($n,$f) = @$_; tell_("pair of sockets $n", call("socketpair", $f, 1, 0, $z)) }
+# By the numbers of other architectures; what works otherwise is refused by the kernel alone.
+for my $n (sort keys %OTHER) { open my $f, ">", "/probe/other"; binmode $f; print $f pack("H*", $OTHER{$n}); close $f; chmod 0755, "/probe/other";
+    my $r = system("/probe/other"); $! = $r >> 8; tell_("32 bits: $n", $r == -1 ? "no such programs" : $r & 127 ? "killed" : said(!$!)) }
+tell_("x32: keyctl", call_(0x40000000 + 250, 0, -3, 0));
+# Who is served first.
+tell_("real-time scheduling", call("sched_setscheduler", 0, 1, pack("i", 1))); tell_("nice -20", call("setpriority", 0, 0, -20)); tell_("real-time input and output", call("ioprio_set", 1, 0, 1 << 13));
+tell_("more locked memory", call("prlimit64", 0, 8, pack("QQ", ~0, ~0), 0)); tell_("more waiting signals", call("prlimit64", 0, 11, pack("QQ", ~0, ~0), 0));
 # Files of the machine.
 for (qw(kernel/core_pattern kernel/modprobe kernel/sysrq kernel/hotplug kernel/pid_max vm/panic_on_oom vm/drop_caches fs/binfmt_misc/register net/core/rmem_max)) { tell_("write /proc/sys/$_", writes("/proc/sys/$_", "1")) }
 tell_("write /proc/sysrq-trigger", writes("/proc/sysrq-trigger", "")); tell_("write /proc/self/oom_score_adj", writes("/proc/self/oom_score_adj", "-1000"));
@@ -128,7 +174,12 @@ def numbers() -> str:
     """Of the calls, for this machine's kernel."""
     library = ctypes.CDLL(syscalls.LIBRARY)
     pairs = (f"{name} => {library.seccomp_syscall_resolve_name(name.encode())}" for name in CALLS)
-    return f"our %N = ({', '.join(pairs)});"
+    files = (
+        f"{name!r} => {program(*call).hex()!r}"
+        for name, call in CALLS_OF_32_BITS.items()
+        if os.uname().machine == "x86_64"
+    )
+    return f"our %N = ({', '.join(pairs)}); our %OTHER = ({', '.join(files)});"
 
 
 def test_what_is_refused_are_calls_that_the_machine_has() -> None:
@@ -140,6 +191,18 @@ def test_what_is_refused_are_calls_that_the_machine_has() -> None:
         if library.seccomp_syscall_resolve_name(name.encode()) == syscalls.NO_SUCH_CALL
     }
     assert unknown == set()
+
+
+def test_what_hides_in_deep_and_frozen_groups_ends_with_its_server(
+    host: ContainerHost, servers: Servers
+) -> None:
+    """Such a server could be neither deleted nor fenced."""
+    server = servers.new(number=5)
+    until(lambda: host.banner("10.202.1.5"))
+    levels = int(host.attach(server, "python3", "-c", HIDE))
+    assert levels == GROUP_LEVELS or 0 < levels < fence.groups(server.ram_mib)
+    gone = servers.change(server, power=Power.ABSENT)
+    host.control.await_report(gone, InstanceState.ABSENT, bound_s=120)
 
 
 def test_a_server_is_a_system_as_before(host: ContainerHost, servers: Servers) -> None:

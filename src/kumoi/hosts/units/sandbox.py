@@ -105,5 +105,6 @@ def _filter_agent() -> None:
     built = syscalls.Filter()
     built.cover_other_architectures(os.uname().machine)
     built.refuse(syscalls.OF_THE_MACHINE)
+    built.refuse_sockets_of_the_machine()
     built.refuse_uncounted_memory()
     built.load(with_privileges=True)

@@ -67,7 +67,19 @@ UNCOUNTED = {
 """Levels and options of setsockopt(2) by which a socket takes memory of the machine that counts for no control
 group, and the error by which who asks goes on without.
 """
-SOCKETCALL_SETSOCKOPT = 14
+OF_THE_HYPERVISOR_AND_MODULES = {
+    "can": 29,
+    "tipc": 30,
+    "alg": 38,
+    "vsock": 40,
+    "kcm": 41,
+    "smc": 43,
+    "xdp": 44,
+}
+"""Address families of sockets, by number, that reach the machine's own hypervisor, load modules of the kernel, or take
+memory that counts for nobody.
+"""
+SOCKETCALL_SOCKET, SOCKETCALL_SOCKETPAIR, SOCKETCALL_SETSOCKOPT = 1, 8, 14
 LOW_HALF = 0xFFFFFFFF  # Of a register: the kernel looks at no more of an int.
 KIND_OF_FILE = 0o170000
 TTY_INPUT = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX: typing into somebody's terminal.
@@ -123,8 +135,19 @@ class Filter:
                     self._add(call, errno.EAFNOSUPPORT, refused)
             self._add(call, errno.EAFNOSUPPORT, _Comparison(0, GREATER, FAMILY_MAX - 1, 0))
 
+    def refuse_sockets_of_the_machine(self) -> None:
+        """Where i386 makes them by its one call for all of sockets', whose arguments lie where a filter does not see
+        them, it makes none.
+        """
+        for call in ("socket", "socketpair"):
+            for number in OF_THE_HYPERVISOR_AND_MODULES.values():
+                refused = _Comparison(0, MASKED_EQUAL, LOW_HALF, number)
+                self._add(call, errno.EAFNOSUPPORT, refused)
+        for several in (SOCKETCALL_SOCKET, SOCKETCALL_SOCKETPAIR):
+            refused = _Comparison(0, MASKED_EQUAL, LOW_HALF, several)
+            self._add("socketcall", errno.EAFNOSUPPORT, refused)
+
     def refuse_uncounted_memory(self) -> None:
-        """i386 has one call for all of sockets' as well, whose arguments a filter does not see."""
         for (level, option), error in UNCOUNTED.items():
             of_level = _Comparison(1, MASKED_EQUAL, LOW_HALF, level)
             self._add("setsockopt", error, of_level, _Comparison(2, MASKED_EQUAL, LOW_HALF, option))

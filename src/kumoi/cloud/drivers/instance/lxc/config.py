@@ -91,6 +91,8 @@ def config(server: InstanceSpec, machine: Machine, paths: ContainerPaths, ids: I
             f"lxc.apparmor.profile = {'generated' if machine.apparmor else 'unconfined'}",
             f"lxc.cap.drop = {' '.join(confinement.CAPABILITIES_DROPPED)}",
             f"lxc.seccomp.profile = {paths.seccomp}",
+            # Beside that of the agent, which servers inherit: by default LXC leaves its own out then.
+            "lxc.seccomp.allow_nesting = 1",
             *confinement.masks(),
             f"lxc.proc.oom_score_adj = {OOM_SCORE}",
             "lxc.tty.max = 0",

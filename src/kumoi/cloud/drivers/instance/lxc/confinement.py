@@ -25,7 +25,7 @@ CAPABILITIES_DROPPED = (
 CALLS_REFUSED = (
     # The kernel, its modules and its log; the clock; swap, accounting, ports of the processor.
     "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "syslog",
-    "settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "swapon", "swapoff", "acct",
+    "settimeofday", "clock_settime", "clock_settime64", "stime", "adjtimex", "clock_adjtime", "clock_adjtime64", "swapon", "swapoff", "acct",
     "iopl", "ioperm", "modify_ldt", "vm86", "vm86old", "quotactl", "quotactl_fd", "lookup_dcookie",
     "nfsservctl", "uselib", "ustat", "sysfs", "_sysctl", "fanotify_init",
     # Files by numbers that hold on the whole file system.
@@ -44,15 +44,18 @@ def _is(argument: int, number: int) -> str:
     return f"[{argument},{number},SCMP_CMP_MASKED_EQ,{syscalls.LOW_HALF}]"
 
 
-SOCKETS_REFUSED = {"can": 29, "tipc": 30, "alg": 38, "vsock": 40, "kcm": 41, "smc": 43, "xdp": 44}
-"""Address families by number: they reach the machine's own hypervisor, load modules of the kernel, or take memory
-that counts for nobody.
-"""
+SOCKETS_REFUSED = tuple(
+    f"{call} errno 97 {_is(0, number)}"
+    for call in ("socket", "socketpair")
+    for number in syscalls.OF_THE_HYPERVISOR_AND_MODULES.values()
+)
 OPTIONS_REFUSED = tuple(
     f"setsockopt errno {error} {_is(1, level)} {_is(2, option)}"
     for (level, option), error in syscalls.UNCOUNTED.items()
 )
-"""The agent has these as well, and more (`Filter.refuse_uncounted_memory`), and so has every server of it."""
+"""The agent has both as well, and more (`Filter.refuse_uncounted_memory`, `refuse_sockets_of_the_machine`), and so has
+every server of it: LXC leaves out, for programs of 32 bits, the calls that these machines also have in one with others.
+"""
 
 FILES_MASKED = (
     "proc/cmdline", "proc/config.gz", "proc/diskstats", "proc/interrupts", "proc/iomem",
@@ -80,7 +83,7 @@ def seccomp() -> str:
             "reject_force_umount",
             "[all]",
             *(f"{call} errno 1" for call in CALLS_REFUSED),
-            *(f"socket errno 97 {_is(0, number)}" for number in SOCKETS_REFUSED.values()),
+            *SOCKETS_REFUSED,
             *OPTIONS_REFUSED,
             "",
         ]
