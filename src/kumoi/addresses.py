@@ -1,7 +1,7 @@
 """Where the roles of control hosts listen, and where others look for them. Pure.
 
-With several control hosts each host's roles listen at its control plane's own address, and the first one's
-at the public address as well. Whoever walks a list of them begins with its own host's.
+With several control hosts each host's roles listen at its control plane's own address, the first one's
+at the public address as well, and all at the shared one, where there is one: whoever has it answers. Whoever walks a list of them begins with its own host's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ def of_apis(cloud: CloudSettings, host: HostSettings) -> tuple[str, ...]:
     found = [cloud.public_address] if is_first(cloud, host) else []
     if cloud.is_replicated:
         found.append(own(cloud, host))
-    return tuple(found)
+    return (*found, *_shared(cloud))
+
+
+def _shared(cloud: CloudSettings) -> tuple[str, ...]:
+    return (cloud.shared_address,) if cloud.is_replicated and cloud.shared_address else ()
 
 
 def api_url(cloud: CloudSettings, host: HostSettings) -> str:
@@ -36,20 +40,32 @@ def seen_at(cloud: CloudSettings, address: str) -> CloudSettings:
     """The settings for whom this address answers: what it is referred to answers there as well. Where a
     proxy stands before all of them, that is where clients are referred to.
     """
-    if address == cloud.public_address or cloud.api_public_url:
+    if address == cloud.client_address or cloud.api_public_url:
         return cloud
     return replace(cloud, api_public_url=url(address, cloud.api_port))
 
 
-def pipeline(cloud: CloudSettings, host: HostSettings) -> str:
+def of_pipelines(cloud: CloudSettings, host: HostSettings) -> tuple[str, ...]:
     """Where the pipeline listens on this host."""
-    return cloud.public_address if is_first(cloud, host) else own(cloud, host)
+    if cloud.pipeline_address or not cloud.is_replicated:
+        return (cloud.pipeline_listens_at,)
+    return (cloud.public_address if is_first(cloud, host) else own(cloud, host), *_shared(cloud))
+
+
+def pipeline_seen_at(cloud: CloudSettings, address: str) -> CloudSettings:
+    """As `seen_at`, of the pipeline."""
+    if not _shared(cloud) or address == cloud.shared_address or cloud.pipeline_public_url:
+        return cloud
+    return replace(cloud, pipeline_public_url=url(address, cloud.pipeline_port))
 
 
 def of_pipeline(cloud: CloudSettings, host: HostSettings) -> CloudSettings:
-    """The settings as this host's pipeline has them: it refers whoever asks to itself, and asks the identity
-    service of its own host. What is set in the settings stays.
+    """The settings as this host's pipeline has them: it refers whoever asks to the shared address, where there is
+    one, else to itself, and asks the identity service of its own host. What is set in the settings stays.
     """
+    if _shared(cloud):
+        at = url(of_apis(cloud, host)[0], cloud.api_port)
+        return replace(cloud, identity_url=cloud.identity_url or f"{at}/identity")
     if not cloud.is_replicated or is_first(cloud, host):
         return cloud
     return replace(

@@ -77,6 +77,7 @@ class CloudSettings:
         (),
         "Hosts with the control plane, each {name, address}: 3 or 5; empty is the first one alone.",
     )
+    shared_address: str = key("", "Of clients: one control host at a time has it; empty is none.")
     apis_off: tuple[str, ...] = key(
         (),
         f"APIs that are not served, of {', '.join(components.OPTIONAL_APIS)}.",
@@ -85,17 +86,15 @@ class CloudSettings:
     outbound: bool = key(
         default=False, meaning="Servers may open connections to the internet; the machine routes."
     )
-    api_port: int = key(5000, "OpenStack APIs, on the first public address.")
+    api_port: int = key(5000, "OpenStack APIs, on the first public address and the shared one.")
     api_public_url: str = key("", "Where clients reach the APIs; empty is this machine's own.")
     host_api_port: int = key(5001, "Host API, on the first underlay address.")
     southbound_url: str = key(
         "", "Where hosts reach OVN, such as ssl:172.24.5.1:6642; empty when there is one host."
     )
-    pipeline_port: int = key(5002, "Pipeline API and git, on the first public address.")
+    pipeline_port: int = key(5002, "Pipeline API and git, likewise.")
     pipeline_address: str = key("", "Where the pipeline listens instead, where it runs alone.")
-    pipeline_public_url: str = key(
-        "", "Where git and runners reach the pipeline; empty is its own address and port."
-    )
+    pipeline_public_url: str = key("", "Where git and runners reach it; empty is its own address.")
     identity_url: str = key("", "The Keystone that the pipeline asks; empty is this cloud's own.")
     identity_ca: str = key(
         "", "PEM file of its authorities; empty is this cloud's own, `system` the machine's."
@@ -202,12 +201,17 @@ class CloudSettings:
     @property
     def own_addresses(self) -> frozenset[str]:
         """From which the control plane's own programs call each other."""
-        of_hosts = (host.address for host in self.control_hosts)
-        return frozenset({self.public_address, self.control_address, *of_hosts, "127.0.0.1"})
+        here = (self.public_address, self.control_address, self.client_address, "127.0.0.1")
+        return frozenset((*here, *(host.address for host in self.control_hosts)))
+
+    @property
+    def client_address(self) -> str:
+        """Where clients are sent that know no other."""
+        return self.shared_address or self.public_address
 
     @property
     def api_url(self) -> str:
-        return self.api_public_url or f"https://{self.public_address}:{self.api_port}"
+        return self.api_public_url or f"https://{self.client_address}:{self.api_port}"
 
     @property
     def is_cluster(self) -> bool:
@@ -233,9 +237,9 @@ class CloudSettings:
 
     @property
     def pipeline_url(self) -> str:
-        at = self.pipeline_listens_at
-        host = f"[{at}]" if ":" in at else at
-        return self.pipeline_public_url or f"https://{host}:{self.pipeline_port}"
+        at = self.pipeline_address or self.client_address
+        at = f"[{at}]" if ":" in at else at
+        return self.pipeline_public_url or f"https://{at}:{self.pipeline_port}"
 
     @property
     def keystone_url(self) -> str:
@@ -255,7 +259,6 @@ class HostSettings:
         "",
         "Who keeps its processes running, systemd or kumoi; empty: systemd where it is process 1.",
     )
-
     shares_machine: bool = key(
         default=False,
         meaning="It is beside the cloud's first host: a control plane of its has a network of its own.",
@@ -435,7 +438,9 @@ def parse(kind: type[Settings], text: str) -> Parsed[Settings]:
     if isinstance(settings, CloudSettings):
         components.check(settings.apis_off)
         ha_policy.check(settings.ha_policy)
-        control_host.check(settings.control_hosts, settings.underlay_cidr, settings.control_address)
+        hosts, shared = settings.control_hosts, settings.shared_address
+        control_host.check(hosts, settings.underlay_cidr, settings.control_address)
+        control_host.check_shared(shared, hosts, settings.public_address)
     return Parsed(settings, unknown, frozenset(map(str, written)))
 
 

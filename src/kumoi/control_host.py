@@ -61,6 +61,20 @@ def check(hosts: Sequence[ControlHost], underlay_cidr: str, first_address: str) 
         raise _wrong(f"has no host at {first_address}, where hosts reach the host API")
 
 
+def check_shared(address: str, hosts: Sequence[ControlHost], public_address: str) -> None:
+    """Raises Invalid when these hosts could not have this address one after the other; it may be "", for none."""
+    if not address:
+        return
+    try:
+        ipaddress.IPv4Address(address)
+    except ValueError as cause:
+        raise _wrong_shared(f"{address} is no address of IPv4") from cause
+    if address == public_address or address in {host.address for host in hosts}:
+        raise _wrong_shared(f"{address} is one host's own")
+    if not hosts:
+        raise _wrong_shared(f"{address} is of control hosts, and control_hosts is empty")
+
+
 def _parse(table: Any) -> ControlHost:
     if not isinstance(table, dict):
         raise _wrong(f"must be a list of tables, not of {table!r}")
@@ -77,6 +91,10 @@ def _address(host: ControlHost) -> ipaddress.IPv4Address | ipaddress.IPv6Address
         return ipaddress.ip_address(host.address)
     except ValueError as cause:
         raise _wrong(f"has {host.address}, which is no address") from cause
+
+
+def _wrong_shared(what: str) -> Invalid:
+    return Invalid(f"setting shared_address: {what}", field="shared_address")
 
 
 def _wrong(what: str) -> Invalid:

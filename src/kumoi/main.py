@@ -325,6 +325,12 @@ async def _fence(cloud: CloudSettings, host: HostSettings, _activation: Activati
     await serve(cloud, host)
 
 
+async def _health(cloud: CloudSettings, host: HostSettings, _activation: Activation) -> None:
+    from kumoi.hosts.cluster import health
+
+    await health.serve(cloud, host)
+
+
 async def _pipeline(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
     from kumoi.base.clock import Clock
     from kumoi.pipeline.serve import serve
@@ -427,6 +433,7 @@ ROLES: dict[str, Role] = {
     "authority": _authority,
     "copies": _copies,
     "fence": _fence,
+    "health": _health,
     "inspector": _inspector,
     "pipeline": _pipeline,
     "repositories": _repositories,

@@ -18,6 +18,8 @@ ETCD, PATRONI = "etcd", "patroni"
 COPIES = (
     "copies"  # The unit that keeps here what other control hosts have; also a user of both stores.
 )
+KEEPALIVED = "keepalived"
+HEALTH = "health"  # The unit that tells keepalived whether this host's API and pipeline answer.
 AUTHORITY = (
     "engines"  # Signs the certificates of engines and of who may use them; hosts' are another's.
 )
@@ -99,6 +101,11 @@ def ovn_certificate(host: HostSettings, name: str) -> tuple[Path, Path, Path]:
 def store_certificate(store: str) -> str:
     """The name of the certificate by which a store's user is known."""
     return f"store-{store}"
+
+
+def shares_address(cloud: CloudSettings, host: HostSettings) -> bool:
+    """Whether this host may be the one that has the shared address."""
+    return bool(cloud.shared_address) and cloud.control_host(host.name) is not None
 
 
 def has_ovn_member(cloud: CloudSettings, host: HostSettings) -> bool:

@@ -14,8 +14,8 @@ HEAD = """
 # Units: what each may
 
 What `up` starts on the first host of a cloud named `kumoi`, as it is where others may join and the
-stores are on several hosts; `authority` is there only in the one case, `etcd`, `patroni` with PostgreSQL, `copies` and the
-certificates of stores only in the other. Paths are below its state directory, where
+stores are on several hosts that share an address; `authority` is there only in the one case, `etcd`, `patroni` with PostgreSQL,
+`copies`, `health`, `keepalived` and the certificates of stores only in the other. Paths are below its state directory, where
 they do not begin with `/`. Beside them a unit reads the system's programs and libraries and its
 release. A unit's own group has its name, but for `kumoi-control`, which `api`, `worker` and `copies` share.
 
@@ -29,6 +29,7 @@ def page() -> str:
     cloud = CloudSettings(
         southbound_url="ssl:172.24.5.1:6642",
         control_hosts=(ControlHost(host.name, CloudSettings().control_address),),
+        shared_address="172.24.5.12",
     )
     units = [*users.units_here(cloud, host), "agent"]
     rows = [_row(unit, rights.of_unit(cloud, host, unit), host.state) for unit in units]

@@ -11,6 +11,7 @@ from kumoi.control_host import ControlHost
 ALONE = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
 LISTED = tuple(ControlHost(f"t1-host{n}", f"10.0.5.{n}") for n in (1, 2, 3))
 CLOUD = changed(ALONE, control_hosts=LISTED)
+SHARED = changed(CLOUD, shared_address="10.0.5.9")
 FIRST, SECOND = (HostSettings(name=f"t1-host{n}") for n in (1, 2))
 
 
@@ -20,6 +21,8 @@ FIRST, SECOND = (HostSettings(name=f"t1-host{n}") for n in (1, 2))
         (ALONE, FIRST, ("10.0.4.1",)),
         (CLOUD, FIRST, ("10.0.4.1", "10.0.5.1")),
         (CLOUD, SECOND, ("10.0.5.2",)),
+        (SHARED, FIRST, ("10.0.4.1", "10.0.5.1", "10.0.5.9")),
+        (SHARED, SECOND, ("10.0.5.2", "10.0.5.9")),
     ],
 )
 def test_each_control_host_answers_at_its_own_address(
@@ -31,6 +34,9 @@ def test_each_control_host_answers_at_its_own_address(
 def test_clients_are_referred_to_the_address_at_which_they_ask() -> None:
     assert addresses.seen_at(CLOUD, "10.0.5.2").api_url == "https://10.0.5.2:5000"
     assert addresses.seen_at(CLOUD, "10.0.4.1").api_url == "https://10.0.4.1:5000"
+    assert addresses.seen_at(SHARED, "10.0.5.9").api_url == "https://10.0.5.9:5000"
+    assert addresses.seen_at(SHARED, "10.0.4.1").api_url == "https://10.0.4.1:5000"
+    assert addresses.seen_at(SHARED, "10.0.5.2").api_url == "https://10.0.5.2:5000"
     behind_proxy = changed(CLOUD, api_public_url="https://cloud.example")
     assert addresses.seen_at(behind_proxy, "10.0.5.2").api_url == "https://cloud.example"
 
@@ -40,6 +46,21 @@ def test_a_host_asks_its_own_control_plane_first_and_then_the_others() -> None:
     assert list(addresses.host_api_urls(CLOUD, "t1-host4")) == urls
     assert list(addresses.host_api_urls(CLOUD, "t1-host2")) == [urls[1], urls[0], urls[2]]
     assert addresses.host_api_urls(ALONE, "t1-host2") == ("https://10.0.5.1:5001",)
+
+
+def test_clients_are_sent_to_the_address_that_moves_and_may_ask_each_host_at_its_own() -> None:
+    assert SHARED.api_url == addresses.api_url(SHARED, FIRST) == "https://10.0.5.9:5000"
+    assert addresses.api_url(SHARED, SECOND) == "https://10.0.5.2:5000"
+    assert "10.0.5.9" in SHARED.own_addresses
+    assert SHARED.pipeline_url == "https://10.0.5.9:5002"
+    for host, own in ((FIRST, "10.0.4.1"), (SECOND, "10.0.5.2")):
+        its = addresses.of_pipeline(SHARED, host)
+        assert addresses.of_pipelines(its, host) == (own, "10.0.5.9")
+        assert its.pipeline_url == "https://10.0.5.9:5002"
+        assert addresses.pipeline_seen_at(its, own).pipeline_url == f"https://{own}:5002"
+        assert addresses.pipeline_seen_at(its, "10.0.5.9").pipeline_url == its.pipeline_url
+        assert its.keystone_url == f"https://{own}:5000/identity"
+        assert addresses.pipeline_urls(its) == addresses.pipeline_urls(CLOUD)
 
 
 def test_commands_ask_their_own_host() -> None:
@@ -59,7 +80,7 @@ def test_each_control_hosts_pipeline_answers_for_itself_and_asks_its_own_api(
     cloud: CloudSettings, host: HostSettings, listens: str, url: str, identity: str
 ) -> None:
     its = addresses.of_pipeline(cloud, host)
-    assert addresses.pipeline(cloud, host) == its.pipeline_listens_at == listens
+    assert addresses.of_pipelines(cloud, host) == (its.pipeline_listens_at,) == (listens,)
     assert (its.pipeline_url, its.keystone_url) == (url, identity)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kumoi.base.errors import Invalid
@@ -27,6 +29,29 @@ def test_control_hosts_survive_being_written_and_read() -> None:
     again = parse(CloudSettings, render(cloud)).require_known()
     assert again == cloud
     assert again.is_replicated
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("rack7", "is no address of IPv4"),
+        ("fd00::1", "is no address of IPv4"),
+        ("10.2.0.14", "is one host's own"),
+        ("172.24.4.1", "is one host's own"),
+    ],
+)
+def test_a_shared_address_is_nobodys_own(address: str, words: str) -> None:
+    cloud = CloudSettings(underlay_cidr=UNDERLAY, control_hosts=HOSTS, shared_address=address)
+    with pytest.raises(Invalid, match=words) as refused:
+        parse(CloudSettings, render(cloud))
+    assert refused.value.field == "shared_address"
+    good = parse(CloudSettings, render(replace(cloud, shared_address="10.2.0.12"))).settings
+    assert good.client_address == "10.2.0.12"
+
+
+def test_an_address_is_shared_by_control_hosts_only() -> None:
+    with pytest.raises(Invalid, match="control_hosts is empty"):
+        parse(CloudSettings, 'shared_address = "10.2.0.12"')
 
 
 def test_a_cloud_has_none_until_they_are_named() -> None:

@@ -52,6 +52,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
                 metavar="N",
                 help="put the control plane's stores on N hosts of it that are on this machine, 3 or 5",
             )
+            action.add_argument(
+                "--address",
+                default="",
+                metavar="ADDRESS",
+                help="where clients find whichever of these answers (default: a free one of the underlay)",
+            )
         if name == "token":
             action.add_argument("host", nargs="?", help="its name (default: NAME-host2 and so on)")
             action.add_argument("--ttl", default=TTL, help=f"how long it is good (default: {TTL})")
@@ -78,12 +84,18 @@ def create(args: argparse.Namespace) -> int:
         progress.say(f"Hosts may join the cloud {cloud.name} already")
     else:
         cloud, here = up.open_to_hosts(up.args_of(cloud, here), cloud, here, progress)
+    if args.address and not (args.control_hosts or cloud.is_replicated):
+        raise Conflict("--address is of several control hosts: use --control-hosts as well")
     if args.control_hosts and cloud.is_replicated:
         progress.say(f"The stores are on {len(cloud.control_hosts)} hosts already")
+        cloud = replicating.share_address(cloud, here, cloud, address=args.address)
+        config.write(cloud, here.state)
         up.bring_up(up.args_of(cloud, here), progress)
         replicating.share_roles(cloud, here, progress)
     elif args.control_hosts:
-        replicating.replicate(cloud, here, progress, number=args.control_hosts)
+        replicating.replicate(
+            cloud, here, progress, number=args.control_hosts, address=args.address
+        )
     words = choice.words(cloud, here)
     progress.say(f"  sudo ./kumoi cluster token{words}    a line for the next host")
     return 0

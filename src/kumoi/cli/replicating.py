@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from kumoi import config, members
+from kumoi import config, control_host, members
 from kumoi.base import trees
 from kumoi.base.errors import Conflict
 from kumoi.cli import backup, choice, copies, up
@@ -33,12 +33,17 @@ ROLES_OF_EACH = (Role.API.value, Role.WORKER.value)
 MOVED = ".moved"  # What nobody may take for the store any more.
 
 
-def replicate(cloud: CloudSettings, host: HostSettings, progress: Progress, *, number: int) -> None:
-    """On `number` hosts: this one, and others of the cloud that are on this machine."""
+def replicate(
+    cloud: CloudSettings, host: HostSettings, progress: Progress, *, number: int, address: str = ""
+) -> None:
+    """On `number` hosts: this one, and others of the cloud that are on this machine; and clients find whichever
+    answers at one address.
+    """
     hosts = choice.others_here(cloud, host)
     others = hosts[: number - 1]
     _require_possible(cloud, others, number)
     wanted = config.changed(cloud, control_hosts=_choose(cloud, host, others))
+    wanted = share_address(cloud, host, wanted, address=address)
     try:
         _start_members(wanted, host, others, progress)
         with choice.alone(cloud, host):
@@ -60,6 +65,8 @@ def replicate(cloud: CloudSettings, host: HostSettings, progress: Progress, *, n
     share_roles(wanted, host, progress)
     copies.wait(wanted, host, progress)
     progress.say(f"The stores are on {number} hosts. The APIs were away for {took_s:.1f} s")
+    if wanted.shared_address:
+        progress.say(f"Clients find whichever of them answers at {wanted.shared_address}")
 
 
 def share_roles(cloud: CloudSettings, host: HostSettings, progress: Progress) -> None:
@@ -80,6 +87,26 @@ def share_roles(cloud: CloudSettings, host: HostSettings, progress: Progress) ->
         up.bring_up(up.args_of(cloud, other), progress)
 
 
+def share_address(
+    cloud: CloudSettings, host: HostSettings, wanted: CloudSettings, *, address: str
+) -> CloudSettings:
+    """The wanted settings with an address that all control hosts share: this one, the one that is there, or a
+    free one of the underlay, where it has one left. Where a proxy is before all of them, there is none unless it is
+    asked for.
+    """
+    if address:
+        found = config.changed(wanted, shared_address=address)
+        control_host.check_shared(address, found.control_hosts, found.public_address)
+        return found
+    if cloud.shared_address or cloud.api_public_url:
+        return wanted
+    try:
+        (free,) = _free_addresses(cloud, host, wanted, [cloud.name])
+    except Conflict:
+        return wanted
+    return config.changed(wanted, shared_address=free)
+
+
 def _require_possible(cloud: CloudSettings, others: Sequence[HostSettings], number: int) -> None:
     if number not in NUMBERS:
         raise Conflict(
@@ -97,12 +124,19 @@ def _choose(
     cloud: CloudSettings, host: HostSettings, others: Sequence[HostSettings]
 ) -> tuple[ControlHost, ...]:
     names = [other.name for other in others]
+    addresses = _free_addresses(cloud, host, cloud, names)
+    further = [ControlHost(name, address) for name, address in zip(names, addresses, strict=True)]
+    return (ControlHost(host.name, cloud.control_address), *further)
+
+
+def _free_addresses(
+    cloud: CloudSettings, host: HostSettings, wanted: CloudSettings, names: list[str]
+) -> list[str]:
+    """One for each name, beside those that the wanted settings have."""
     url = members.cloud_database(cloud, host)
     opened = contextlib.closing(Database(url, wake_dir=host.wake_dir))
     with opened as database, database.read() as connection:
-        addresses = domain.choose_control_addresses(connection, names, cloud)
-    further = [ControlHost(name, address) for name, address in zip(names, addresses, strict=True)]
-    return (ControlHost(host.name, cloud.control_address), *further)
+        return domain.choose_control_addresses(connection, names, wanted)
 
 
 def _start_members(

@@ -40,6 +40,7 @@ ROLES_TIMEOUT_S = 60.0  # They are replaced one after the other.
 STORE_TIMEOUT_S = 60.0
 LEADER_TIMEOUT_S = 90.0  # Members copy all of it when they are new.
 HOST_TIMEOUT_S = 30.0
+SHARED_TIMEOUT_S = 30.0
 IMAGES_TIMEOUT_S = 300.0
 POLL_S = 0.05
 SOUTHBOUND_PORT = 6642  # As OVN has it.
@@ -315,6 +316,8 @@ def _members_here(cloud: CloudSettings, host: HostSettings) -> list[HostSettings
 def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images: Images) -> None:
     """Make what users start with: clouds.yaml, flavors, the external network, images."""
     person = choice.person()
+    if cloud.shared_address:
+        _wait_for_shared_address(cloud, host, progress)
     with progress.stage("clouds.yaml") as stage:
         wanted = _entries(cloud, host)
         clouds_yaml.write(person, wanted)
@@ -337,6 +340,20 @@ def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images:
             stage.note(f"{path.stat().st_size >> 20} MiB" if offer.uploaded else "there")
     with progress.stage("images ready on the host") as stage:
         _wait_for_images(host, offered, stage)
+
+
+def _wait_for_shared_address(cloud: CloudSettings, host: HostSettings, progress: Progress) -> None:
+    """Until some control host has it, this one at the latest."""
+    deadline = time.monotonic() + SHARED_TIMEOUT_S
+    with progress.stage("the address for clients") as stage:
+        stage.note(cloud.shared_address)
+        while not answering.answers(f"tcp:{cloud.shared_address}:{cloud.api_port}"):
+            if time.monotonic() > deadline:
+                raise Permanent(
+                    f"nobody answers at {cloud.shared_address} after {SHARED_TIMEOUT_S:g} s; "
+                    f"see {host.log_dir / 'keepalived.log'}"
+                )
+            time.sleep(POLL_S)
 
 
 def _entries(cloud: CloudSettings, host: HostSettings) -> dict[str, dict[str, Any]]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from kumoi import members
 from kumoi.base import namespace
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.units import ownership, rights, running, table
-from kumoi.hosts.wires import links, virtual
+from kumoi.hosts.wires import keepalived, links, virtual
 
 OPEN_DEVICE = 0o666
 
@@ -57,6 +58,8 @@ def ensure_files(cloud: CloudSettings, host: HostSettings) -> None:
     """What engines open when they start."""
     make_directories(host)
     virtual.ensure_databases(cloud, host, only_missing=bool(running.found(host.state_dir)))
+    if members.shares_address(cloud, host):
+        keepalived.ensure_file(cloud, host)
     ownership.own_databases(cloud, host)
     if Role.AGENT in host.roles:
         open_device(rights.TUN)

@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy.engine import Connection
 
+from kumoi import addresses
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import KumoiError, NotFound, Permanent, StoreFull
@@ -113,8 +114,18 @@ async def serve(
 
     activation.on_drain.append(end_waiting)
     certificates = Certificates(host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key")
-    at = (cloud.pipeline_listens_at, cloud.pipeline_port)
-    listener = Listener(_app(pipeline), *at, certificates, limits=ConnectionLimits.of(cloud))
+    limits = ConnectionLimits.of(cloud)
+    recorder = Recorder(database, clock)
+    listeners = [
+        Listener(
+            _app(pipeline, address, recorder),
+            address,
+            cloud.pipeline_port,
+            certificates,
+            limits=limits,
+        )
+        for address in addresses.of_pipelines(cloud, host)
+    ]
     loops = (
         Loop("pipeline.heads", heads.round, HEADS_EVERY_S),
         *_loops_of_git_hosts(pipeline, heads),
@@ -125,7 +136,7 @@ async def serve(
     )
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(serve_http([listener], activation))
+            group.create_task(serve_http(listeners, activation))
             group.create_task(flows.run(workers=WORKERS))
             group.create_task(answer_hooks(cloud, host, database, heads, check))
             for each in loops:
@@ -134,13 +145,14 @@ async def serve(
         await alarm.close()
 
 
-def _app(pipeline: Pipeline) -> App:
-    cloud = pipeline.cloud
+def _app(pipeline: Pipeline, address: str, recorder: Recorder) -> App:
+    """For whom that address answers."""
+    cloud = addresses.pipeline_seen_at(pipeline.cloud, address)
     return App(
-        pipeline,
+        replace(pipeline, cloud=cloud),
         SERVICES,
         root=cloud.pipeline_url,
-        recorder=Recorder(pipeline.database, pipeline.clock),
+        recorder=recorder,
         requests_max=cloud.requests_per_client,
         waits=True,  # For git and the identity service.
     )

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from kumoi import config, members
-from kumoi.base.errors import Conflict, Permanent
+from kumoi.base.errors import Conflict, Invalid, Permanent
 from kumoi.cli import backup, choice, copies, replicating, up
 from kumoi.cli.output import OperatorConsole
 from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings, HostSettings, first_host
+from kumoi.control_host import ControlHost
 from kumoi.engine import copy, feed
 from kumoi.engine.db import Database
 from kumoi.hosts.cluster import databases
@@ -121,6 +122,7 @@ def test_a_cloud_moves_with_all_its_rows(world: World) -> None:
     cloud = world.settings(world.first)
     assert [host.name for host in cloud.control_hosts] == ["t1-host1", *NAMES]
     assert [host.address for host in cloud.control_hosts] == ["10.0.5.1", "10.0.5.14", "10.0.5.13"]
+    assert cloud.shared_address == "10.0.5.12"
     assert cloud.database_url == ""
     assert keys(members.cloud_database(cloud, world.first)) == ["before"]
     assert {path.name for path in world.first.store_dir.glob("*.db*")} == {"cloud.db.moved"}
@@ -139,6 +141,28 @@ def test_a_cloud_whose_other_control_hosts_have_no_roles_gets_them_later(world: 
     replicating.share_roles(cloud, world.first, Progress(OperatorConsole(quiet=True)))
     each = ("api", "worker", "agent", "pipeline", "of-later")
     assert [world.roles(host) for host in world.hosts[1:]] == [each] * 2
+
+
+def test_a_cloud_that_has_its_stores_on_three_hosts_gets_an_address_for_clients_later(
+    world: World,
+) -> None:
+    world.replicate()
+    cloud = world.settings(world.first)
+    without = config.changed(cloud, shared_address="")
+    assert replicating.share_address(without, world.first, without, address="") == cloud
+    assert replicating.share_address(cloud, world.first, cloud, address="") == cloud
+    elsewhere = replicating.share_address(cloud, world.first, cloud, address="192.0.2.9")
+    assert elsewhere.shared_address == "192.0.2.9"
+    with pytest.raises(Invalid, match="is one host's own"):
+        replicating.share_address(cloud, world.first, cloud, address="10.0.5.14")
+    behind_proxy = config.changed(without, api_public_url="https://cloud.example")
+    assert (
+        replicating.share_address(behind_proxy, world.first, behind_proxy, address="")
+        == behind_proxy
+    )
+    last = (ControlHost("t1-host2", "10.0.5.2"),)
+    full = config.changed(without, underlay_cidr="10.0.5.0/30", control_hosts=last)
+    assert replicating.share_address(full, world.first, full, address="") == full
 
 
 def test_where_the_first_host_is_without_pipeline_the_others_are(world: World) -> None:

@@ -36,7 +36,8 @@ NEEDED = (
     "uidmap",
     "zstd",
 )
-FOR_CONTROL_HOSTS = ("etcd-server", "postgresql-15")  # Where there are several: 24 and 60 MB.
+# Where there are several: 24, 6 and 60 MB.
+FOR_CONTROL_HOSTS = ("etcd-server", "keepalived", "postgresql-15")
 FOR_TESTS = ("iputils-ping", "postgresql", "squashfs-tools", "udhcpc")
 FOR_SYSTEM_TESTS = (
     "chromium-headless-shell",  # Opens the report's page. Of 100 MB; with a screen it would be 124.

@@ -21,6 +21,7 @@ from kumoi.base.errors import Conflict
 BACKLOG = 1_024
 PIDFD_GETFD = 438  # The system call's number, the same on every architecture: pidfd_getfd(2).
 SOCKET_MODE = 0o600
+IP_FREEBIND = 15  # As ip(7) numbers it: an address that is not there, or not yet.
 
 
 def open_all(
@@ -63,6 +64,7 @@ def _listen(address: str, inside: str | None) -> socket.socket:
             Path(where).chmod(SOCKET_MODE)
         else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)  # Who has it now may be another.
             host, _, port = where.rpartition(":")
             listener.bind((host, int(port)))
         listener.listen(BACKLOG)

@@ -59,6 +59,10 @@ def places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
             # The pipeline passes through to its own.
             Place(host.wake_dir, role, PASSABLE_DIR, shared=group),
         ]
+    if members.shares_address(cloud, host):
+        health, keepalived = members.HEALTH, members.KEEPALIVED
+        found.append(Place(rights.run_dir(host, health), health, SETTINGS_DIR, whole=True))
+        found.append(Place(rights.run_dir(host, keepalived), keepalived, PRIVATE_DIR, whole=True))
     here = users.roles_here(cloud, host)
     for unit in [unit for unit in here if unit in users.SHARE_IMAGES][:1]:
         group = users.group_of(cloud, host, unit)

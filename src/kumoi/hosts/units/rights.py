@@ -41,6 +41,8 @@ def of_unit(cloud: CloudSettings, host: HostSettings, unit: str) -> Confinement:
         "worker": _worker,
         users.REPOSITORIES: _repositories,
         members.COPIES: _copies,
+        members.HEALTH: _health,
+        members.KEEPALIVED: _keepalived,
         "pipeline": _pipeline,
         "agent": _agent,
         "ovnnb-db": _northbound,
@@ -66,6 +68,16 @@ def run_dir(host: HostSettings, unit: str) -> Path:
     the release before asks for.
     """
     return host.run_dir / ("ovs" if unit == "ovs-vswitchd" else unit)
+
+
+def keepalived_file(host: HostSettings) -> Path:
+    """What keepalived is to do."""
+    return settings_dir(host, members.KEEPALIVED) / "keepalived.conf"
+
+
+def health_file(host: HostSettings) -> Path:
+    """What the unit `health` tells keepalived: a number."""
+    return run_dir(host, members.HEALTH) / "health"
 
 
 def of_pipeline(host: HostSettings) -> tuple[Path, ...]:
@@ -209,6 +221,18 @@ def _copies(cloud: CloudSettings, host: HostSettings) -> Confinement:
     )
 
 
+def _health(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """It asks as any client does."""
+    return _row(
+        cloud,
+        host,
+        members.HEALTH,
+        state=run_dir(host, members.HEALTH),
+        reads=(settings_dir(host, members.HEALTH), host.pki_dir / "ca.crt"),
+        families=NETWORKED,
+    )
+
+
 def _agent(_cloud: CloudSettings, host: HostSettings) -> Confinement:
     """Root: it makes mounts, links, cgroups and maps of users, for every server. What is held back
     from it would be held back from servers too, which come of it.
@@ -293,6 +317,20 @@ def _patroni(cloud: CloudSettings, host: HostSettings) -> Confinement:
         families=NETWORKED,
         starts_programs=True,
         is_followed=True,
+    )
+
+
+def _keepalived(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """It gives a link an address, says so by ARP, and speaks VRRP, a protocol beside TCP and UDP."""
+    return _row(
+        cloud,
+        host,
+        members.KEEPALIVED,
+        groups=_groups(cloud, host, members.HEALTH),
+        state=run_dir(host, members.KEEPALIVED),
+        reads=(settings_dir(host, members.KEEPALIVED), run_dir(host, members.HEALTH)),
+        capabilities=("CAP_NET_ADMIN", "CAP_NET_RAW"),
+        families=(*NETWORKED, NETLINK, PACKET),
     )
 
 

@@ -103,7 +103,8 @@ def engines(
     store = _store(cloud, host, python) if cloud.control_host(host.name) else []
     central = _central(cloud, host) if Role.NETWORK in host.roles else []
     switch = _switch(cloud, host) if Role.AGENT in host.roles else []
-    return _here([*store, *central, *switch])
+    shared = [_keepalived(cloud, host)] if members.shares_address(cloud, host) else []
+    return _here([*store, *central, *switch, *shared])
 
 
 def roles(
@@ -114,7 +115,9 @@ def roles(
     """
     apis = [f"tcp:{address}:{cloud.api_port}" for address in addresses.of_apis(cloud, host)]
     host_api = f"tcp:{addresses.own(cloud, host)}:{cloud.host_api_port}"
-    pipeline = f"tcp:{addresses.pipeline(cloud, host)}:{cloud.pipeline_port}"
+    pipelines = [
+        f"tcp:{address}:{cloud.pipeline_port}" for address in addresses.of_pipelines(cloud, host)
+    ]
     control = host.control_namespace
 
     def role(
@@ -155,10 +158,11 @@ def roles(
         users.FENCE: role(users.FENCE, namespace=host.name, needs=(), overlaps=False),
         Role.AGENT: role(Role.AGENT, namespace=host.name, needs=("api",), overlaps=False),
         users.REPOSITORIES: role(users.REPOSITORIES, needs=(), notifies=True),
-        Role.PIPELINE: role(Role.PIPELINE, sockets=(pipeline,), namespace=control),
+        Role.PIPELINE: role(Role.PIPELINE, sockets=tuple(pipelines), namespace=control),
         members.COPIES: role(
             members.COPIES, sockets=_of_copies(cloud, host), namespace=host.control_namespace
         ),
+        members.HEALTH: role(members.HEALTH, namespace=control, needs=(), overlaps=False),
     }
     here = {*host.roles, *users.units_here(cloud, host)}
     return [unit for name, unit in every.items() if name in here]
@@ -297,6 +301,30 @@ def _store(cloud: CloudSettings, host: HostSettings, python: str) -> list[Unit]:
             confined=patroni,
         ),
     ]
+
+
+def _keepalived(cloud: CloudSettings, host: HostSettings) -> Unit:
+    """By the file of wires/keepalived.py, which follows from what `version` stands for."""
+    confined = rights.of_unit(cloud, host, members.KEEPALIVED)
+    own = rights.run_dir(host, members.KEEPALIVED)
+    follows_from = (cloud.shared_address, cloud.control_hosts)
+    return Unit(
+        name=members.KEEPALIVED,
+        kind=UnitKind.ENGINE,
+        argv=(
+            "/usr/sbin/keepalived",
+            "--dont-fork",
+            "--log-console",
+            "--vrrp",
+            f"--use-file={rights.keepalived_file(host)}",
+            f"--pid={own / 'keepalived.pid'}",
+            f"--vrrp_pid={own / 'vrrp.pid'}",
+        ),
+        env=_homes(confined),
+        namespace=host.control_namespace,
+        version=hashlib.sha256(repr(follows_from).encode()).hexdigest()[:16],
+        confined=confined,
+    )
 
 
 def _central(cloud: CloudSettings, host: HostSettings) -> list[Unit]:

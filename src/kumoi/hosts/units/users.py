@@ -20,7 +20,7 @@ from kumoi.base import process
 from kumoi.base.errors import Conflict
 from kumoi.components import Api
 from kumoi.config import CloudSettings, HostSettings, Role
-from kumoi.members import COPIES, ETCD, PATRONI
+from kumoi.members import COPIES, ETCD, HEALTH, KEEPALIVED, PATRONI
 
 NORTHBOUND, DATABASES = "-ovnnb-db", "-ovn"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,15}")  # With a unit's name, 31 characters.
@@ -41,6 +41,7 @@ CONFINED = (
     Role.PIPELINE,
     REPOSITORIES,
     COPIES,
+    HEALTH,
 )
 
 
@@ -55,7 +56,7 @@ UNITS = {
 
 
 MEMBERS = (ETCD, PATRONI)
-OF_CONTROL_HOSTS = (*MEMBERS, REPOSITORIES, COPIES)
+OF_CONTROL_HOSTS = (*MEMBERS, REPOSITORIES, COPIES, HEALTH, KEEPALIVED)
 """Units of every host that `control_hosts` names, which has a copy of all that was pushed."""
 
 
@@ -76,8 +77,8 @@ def databases_group(cloud: CloudSettings, host: HostSettings) -> str:
 
 def is_needed(cloud: CloudSettings, host: HostSettings, unit: str) -> bool:
     """The authority's key is used on one host, and where no host can join there is nobody to sign for; where
-    nobody uploads images, nothing to look into; where there is no etcd, no lease; and while the stores are
-    files, others are no copies of what they name.
+    nobody uploads images, nothing to look into; where there is no etcd, no lease; while the stores are
+    files, others are no copies of what they name; and no address moves that is not shared.
     """
     if unit == AUTHORITY:
         return cloud.is_cluster and config.is_first(cloud, host)
@@ -85,6 +86,8 @@ def is_needed(cloud: CloudSettings, host: HostSettings, unit: str) -> bool:
         return cloud.is_replicated
     if unit == COPIES:
         return members.have_stores(cloud)
+    if unit in (HEALTH, KEEPALIVED):
+        return members.shares_address(cloud, host)
     return unit != INSPECTOR or Api.IMAGE in cloud.apis
 
 

@@ -57,6 +57,13 @@ def control_planes(cloud: CloudSettings) -> tuple[str, ...]:
     return tuple(address for address in listed if address != cloud.control_address)
 
 
+def _shared(cloud: CloudSettings) -> tuple[str, ...]:
+    """The shared address, where it is of the underlay; servers get to another one as to the internet."""
+    network = ipaddress.ip_network(cloud.underlay_cidr)
+    found = (cloud.shared_address,) if cloud.shared_address else ()
+    return tuple(each for each in found if ipaddress.ip_address(each) in network)
+
+
 def underlay_veth(cloud: CloudSettings, bridge: str) -> links.Veth:
     """The way to them. It needs no address of the underlay's."""
     return links.Veth(
@@ -107,9 +114,15 @@ def ensure_underlay(cloud: CloudSettings, bridge: str) -> None:
         links.delete_link(veth.name)
         return
     links.ensure_veth(veth)
+    if cloud.shared_address:  # Whoever has it: the first host answers by its other link.
+        loose = "net.ipv4.conf.{}.rp_filter=2"
+        process.run(["sysctl", "--quiet", "--write", loose.format(bridge)])
+        process.run(
+            ["sysctl", "--quiet", "--write", loose.format(MACHINE)], namespace=cloud.edge_name
+        )
     for name, inside in ((veth.name, None), (UNDERLAY, cloud.edge_name)):
         links.disable_offload(name, namespace=inside)
-    for address in found:
+    for address in (*found, *_shared(cloud)):
         links.ensure_route(UNDERLAY, to=f"{address}/32", namespace=cloud.edge_name)
 
 
@@ -178,14 +191,23 @@ table inet edge {{
 
 
 def _underlay_rules(cloud: CloudSettings) -> str:
-    """To the pipelines of other control planes, and their answers."""
+    """To the pipelines of other control planes, and to who has the shared address; and their answers."""
     found = ", ".join(control_planes(cloud))
     if not found:
         return ""
     there = f'iifname "{PUBLIC}" oifname "{UNDERLAY}"'
     back = f'iifname "{UNDERLAY}" oifname "{PUBLIC}"'
     port = cloud.pipeline_port
+    ports = f"{cloud.api_port}, {port}"
+    shared = "".join(
+        f"""\
+    {there} ip daddr {each} tcp dport {{ {ports} }} accept
+    {back} ip saddr {each} tcp sport {{ {ports} }} accept
+"""
+        for each in _shared(cloud)
+    )
     return f"""\
+{shared}\
     {there} ip daddr {{ {found} }} tcp dport {port} accept
     {there} meta l4proto tcp reject with tcp reset
     {back} ip saddr {{ {found} }} tcp sport {port} accept

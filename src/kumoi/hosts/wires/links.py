@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 from pyroute2 import IPRoute, NetlinkError, NetNS, netns
 
 from kumoi.base import process
-from kumoi.base.errors import Transient
+from kumoi.base.errors import NotFound, Transient
 from kumoi.hosts.units.table import namespace_path
 
 OWN_NAMESPACE = Path("/proc/self/ns/net")
@@ -154,6 +155,17 @@ def addresses() -> list[str]:
     """IPv4 addresses of the machine's own namespace."""
     with IPRoute() as here:
         return [address.get("address") for address in here.get_addr(family=socket.AF_INET)]
+
+
+def toward(address: str, namespace: str | None) -> str:
+    """The link with a network that this address is of. Raises NotFound."""
+    with _attempt(f"look for a link to {address}"), _inside(namespace) as here:
+        for found in here.get_addr(family=socket.AF_INET):
+            network = ipaddress.ip_interface(f"{found.get('address')}/{found['prefixlen']}").network
+            if ipaddress.ip_address(address) in network and network.num_addresses > 1:
+                (link,) = here.get_links(found["index"])
+                return str(link.get("ifname"))
+    raise NotFound("link", address, message=f"no link of this host has a network with {address}")
 
 
 def _inside(namespace: str | None) -> IPRoute:

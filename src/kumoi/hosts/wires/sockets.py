@@ -87,7 +87,7 @@ def _wanted(cloud: CloudSettings, host: HostSettings) -> dict[int, tuple[tuple[s
         wanted[cloud.api_port] = (addresses.of_apis(cloud, host), "api_port")
         wanted[cloud.host_api_port] = ((addresses.own(cloud, host),), "host_api_port")
     if Role.PIPELINE in host.roles:
-        wanted[cloud.pipeline_port] = ((addresses.pipeline(cloud, host),), "pipeline_port")
+        wanted[cloud.pipeline_port] = (addresses.of_pipelines(cloud, host), "pipeline_port")
     if cloud.is_cluster and Role.NETWORK in host.roles:
         _, address, port = cloud.southbound_url.split(":")
         wanted[int(port)] = ((address,), "southbound_url")

@@ -47,6 +47,32 @@ def test_the_authority_is_on_the_first_alone_and_others_have_what_their_api_asks
     }  # fmt: skip
 
 
+def test_a_shared_address_is_listened_at_by_all_and_held_by_keepalived() -> None:
+    shared = changed(CLOUD, shared_address="10.0.5.9")
+    for host, inside in ((FIRST, None), (SECOND, "t1-host13-control")):
+        names = [unit.name for unit in table.engines(shared, host)]
+        assert names[-1] == "keepalived"
+        assert "keepalived" not in [unit.name for unit in table.engines(CLOUD, host)]
+        assert {"health", *roles(host)} == set(roles(host, shared))
+        assert "tcp:10.0.5.9:5000" in roles(host, shared)["api"].sockets
+        assert "tcp:10.0.5.9:5001" not in roles(host, shared)["api"].sockets
+        assert roles(host, shared)["health"].namespace == inside
+        assert table.engines(shared, host)[-1].namespace == inside
+    assert "tcp:10.0.5.9:5002" in roles(FIRST, shared)["pipeline"].sockets
+    joined = HostSettings(name="t1-host4", state_dir="/s-4", roles=("agent",))
+    assert "keepalived" not in [unit.name for unit in table.engines(shared, joined)]
+
+
+def test_keepalived_starts_anew_when_the_address_or_the_members_change_and_for_no_release() -> None:
+    def digest(cloud: CloudSettings) -> str:
+        return table.engines(cloud, FIRST)[-1].digest
+
+    shared = changed(CLOUD, shared_address="10.0.5.9")
+    assert digest(changed(shared, token_ttl_s=60)) == digest(shared)
+    assert digest(changed(shared, shared_address="10.0.5.8")) != digest(shared)
+    assert digest(changed(shared, control_hosts=(*LISTED, *LISTED[:2]))) != digest(shared)
+
+
 @pytest.mark.parametrize("name", ["api", "worker"])
 def test_beside_the_first_host_they_are_in_the_control_planes_network(name: str) -> None:
     assert roles(FIRST)[name].namespace is None

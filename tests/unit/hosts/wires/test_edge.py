@@ -61,6 +61,21 @@ def test_runners_reach_the_pipelines_of_other_control_planes_and_nothing_else_th
     ]
 
 
+def test_servers_reach_the_apis_and_the_pipeline_at_the_address_that_moves() -> None:
+    listed = tuple(ControlHost(f"t1-host{n}", f"10.0.5.{n}") for n in (1, 2, 3))
+    apart = edge.rules(changed(CLOUD, control_hosts=listed), [])
+    shared = changed(CLOUD, control_hosts=listed, shared_address="10.0.5.9")
+    lines = edge.rules(shared, []).splitlines()
+    assert [line.strip() for line in lines if line not in apart.splitlines()] == [
+        'iifname "public" oifname "underlay" ip daddr 10.0.5.9 tcp dport { 5000, 5002 } accept',
+        'iifname "underlay" oifname "public" ip saddr 10.0.5.9 tcp sport { 5000, 5002 } accept',
+    ]
+    refusal = next(number for number, line in enumerate(lines) if '"underlay" meta' in line)
+    assert "ip daddr 10.0.5.9" in "".join(lines[:refusal])
+    elsewhere = changed(shared, shared_address="192.0.2.9")  # The way to it is not by the underlay.
+    assert edge.rules(elsewhere, []) == apart
+
+
 def test_outbound_lets_servers_reach_the_internet_and_no_address_of_the_machine() -> None:
     outbound = CloudSettings(public_cidr="10.0.4.0/24", outbound=True)
     rules = edge.rules(outbound, ["198.41.0.4", "10.0.4.1", "192.168.1.7"])

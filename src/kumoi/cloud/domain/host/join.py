@@ -36,7 +36,7 @@ def choose_address(connection: Connection, host_id: str, cloud: CloudSettings) -
     underlay_cidr = cloud.underlay_cidr
     addresses = _addresses(connection)
     taken = {address for owner, address in addresses if owner != host_id}
-    taken |= {host.address for host in cloud.control_hosts}
+    taken |= {cloud.shared_address, *(host.address for host in cloud.control_hosts)}
     first = first_host(cloud, "")  # It is in no row where it has no agent, and its links are there.
     if host_id != first.name:
         taken.add(first.underlay_address)
@@ -53,6 +53,7 @@ def choose_control_addresses(
 ) -> list[str]:
     """Addresses on the underlay for control planes of further hosts: the last free ones. Raises Conflict."""
     taken = {address for _, address in _addresses(connection)}
+    taken |= {cloud.shared_address, *(host.address for host in cloud.control_hosts)}
     free = [each for each in reversed(_for_hosts(cloud.underlay_cidr)) if each not in taken]
     if len(free) < len(names):
         raise Conflict(

@@ -1,0 +1,98 @@
+"""The unit `health`: asks this host's API and pipeline as a client does, and tells keepalived by a number in a
+file, which keepalived adds to the host's priority for the shared address.
+
+A process that listens may be frozen, and a socket whose process is being started again takes connections; so what counts is
+an answer. keepalived could start a program for each look: Python's start would cost more than everything else here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+
+from kumoi import addresses
+from kumoi.base import files, log
+from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.hosts.units import rights
+
+EVERY_S = 1.0
+ANSWERS_WITHIN_S = 2.0
+MISSED_MAX = 2  # One late answer moves no address.
+WEIGHTS = {
+    Role.API: 60,
+    Role.PIPELINE: 30,
+}  # Without its API a host is of less use than without the other.
+FILE_MODE = 0o640
+SERVER_ERROR = 500
+
+
+@dataclass(slots=True)
+class Asked:
+    """What is asked on this host, and how often in a row it did not answer."""
+
+    role: Role
+    address: str
+    port: int
+    missed: int = 0
+
+    @property
+    def is_well(self) -> bool:
+        return self.missed < MISSED_MAX
+
+
+@dataclass(slots=True)
+class Health:
+    asked: list[Asked]
+    tls: ssl.SSLContext
+    written: int | None = field(default=None)
+
+    async def look(self) -> int:
+        """At all of them; what is to be added to the host's priority."""
+        for each, is_there in zip(
+            self.asked, await asyncio.gather(*map(self._answers, self.asked)), strict=True
+        ):
+            each.missed = 0 if is_there else each.missed + 1
+        return -sum(WEIGHTS[each.role] for each in self.asked if not each.is_well)
+
+    async def _answers(self, each: Asked) -> bool:
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                return await _status(each, self.tls) < SERVER_ERROR
+        except (OSError, ValueError, IndexError, TimeoutError):
+            return False
+
+
+async def serve(cloud: CloudSettings, host: HostSettings) -> None:
+    """Until cancelled."""
+    health = Health(_asked(cloud, host), ssl.create_default_context(cafile=host.pki_dir / "ca.crt"))
+    while True:
+        found = await health.look()
+        if found != health.written:
+            log.event("health.changed", added=found)
+            files.replace(
+                rights.health_file(host), f"{found}\n", promise=files.Promise.KILL, mode=FILE_MODE
+            )
+            health.written = found
+        await asyncio.sleep(EVERY_S)
+
+
+def _asked(cloud: CloudSettings, host: HostSettings) -> list[Asked]:
+    """Of what this host has, at the first address of each, which is the host's own."""
+    places = {
+        Role.API: (addresses.of_apis(cloud, host)[0], cloud.api_port),
+        Role.PIPELINE: (addresses.of_pipelines(cloud, host)[0], cloud.pipeline_port),
+    }
+    return [Asked(role, *place) for role, place in places.items() if role in host.roles]
+
+
+async def _status(each: Asked, tls: ssl.SSLContext) -> int:
+    """Of the answer to who asks for nothing in particular."""
+    reader, writer = await asyncio.open_connection(each.address, each.port, ssl=tls)
+    try:
+        asks = f"GET / HTTP/1.1\r\nHost: {each.address}\r\nConnection: close\r\n\r\n"
+        writer.write(asks.encode())
+        line = await reader.readline()
+        return int(line.split()[1])
+    finally:
+        writer.transport.abort()
