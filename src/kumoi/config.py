@@ -263,6 +263,14 @@ class HostSettings:
         default=False,
         meaning="It is beside the cloud's first host: a control plane of its has a network of its own.",
     )
+    underlay_interface: str = key(
+        "",
+        "A link of the machine, without addresses, to hosts on other machines; the underlay gets it.",
+    )
+    has_edge: bool = key(
+        default=True,
+        meaning="The external network is on its machine. Without, others answer for floating IPs of its servers.",
+    )
     ram_allocation_ratio: float = key(
         1.0, "Memory that servers may be promised, times what there is; above 1.0 they may run out."
     )

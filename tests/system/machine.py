@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,7 +34,8 @@ echo "disable *" > "$1/etc/systemd/system-preset/00-none.preset"
 systemctl --root="$1" --quiet preset-all
 systemctl --root="$1" --quiet mask systemd-udevd.service systemd-udev-trigger.service \
     console-getty.service proc-sys-fs-binfmt_misc.automount"""
-LOOP_DEVICES = 8
+LOOP_DEVICES = 64
+LOOP_MAJOR = 7
 BOOT_S = 60.0
 STOP_S = 60.0
 COMMAND_S = 240.0
@@ -144,7 +147,7 @@ def machine(name: str) -> Iterator[Machine]:
     base = _ensure_base()
     box = Machine(name, Path("/var/tmp") / name)
     _remove(box)
-    for part in ("upper", "work", "root", "state", "shared", name):
+    for part in ("upper", "work", "root", "state", "shared", "devices", name):
         (box.home / part).mkdir(parents=True)
     layers = f"lowerdir={base},upperdir={box.home / 'upper'},workdir={box.home / 'work'}"
     run(["mount", "-t", "overlay", "overlay", "-o", layers, box.home / "root"])
@@ -154,6 +157,26 @@ def machine(name: str) -> Iterator[Machine]:
         yield box
     finally:
         _remove(box)
+
+
+@contextlib.contextmanager
+def network_switch(name: str) -> Iterator[str]:
+    """What machines are plugged into: a bridge of this machine, gone at the end."""
+    run(["ip", "link", "delete", name], check=False)  # Of a run that was killed.
+    run(["ip", "link", "add", name, "up", "type", "bridge"])
+    try:
+        yield name
+    finally:
+        run(["ip", "link", "delete", name])
+
+
+def plug(box: Machine, switch: str, link: str) -> None:
+    """A link of that name in the machine, without addresses. It ends with the machine, and with its next boot."""
+    end, other = f"{box.name}-{link}", f"{box.name}-{link}x"
+    run(["ip", "link", "delete", end], check=False)  # Of the boot before: it goes later by itself.
+    run(["ip", "link", "add", end, "type", "veth", "peer", "name", other])
+    run(["ip", "link", "set", end, "up", "master", switch])
+    run(["ip", "link", "set", other, "netns", str(box.pid), "name", link])
 
 
 def _config(box: Machine) -> str:
@@ -176,11 +199,13 @@ def _config(box: Machine) -> str:
         f"lxc.mount.entry = {path} {str(there).lstrip('/')} none {how},create=dir 0 0"
         for path, (there, how) in bound
     ]
-    devices = ["net/tun", "loop-control", *(f"loop{number}" for number in range(LOOP_DEVICES))]
+    devices = {name: Path("/dev", name) for name in ("net/tun", "loop-control")}
+    for number in range(LOOP_DEVICES):  # The kernel gives out the next one that nobody has.
+        device = devices[f"loop{number}"] = box.home / "devices" / f"loop{number}"
+        os.mknod(device, stat.S_IFBLK | 0o660, os.makedev(LOOP_MAJOR, number))
     lines += [
-        f"lxc.mount.entry = /dev/{device} dev/{device} none bind,create=file 0 0"
-        for device in devices
-        if Path("/dev", device).exists()
+        f"lxc.mount.entry = {path} dev/{name} none bind,create=file 0 0"
+        for name, path in devices.items()
     ]
     return "\n".join([text, *lines, ""])
 

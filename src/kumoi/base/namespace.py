@@ -7,11 +7,15 @@ import ctypes
 import os
 import signal
 import socket
-import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from kumoi.base import process
+
+Found = TypeVar("Found")
 
 NAMESPACES = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
@@ -25,28 +29,26 @@ def open_socket(family: int, name: str | None) -> socket.socket:
     """
     if name is None:
         return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    made: list[socket.socket | OSError] = []
-    # A thread may enter a namespace alone, and ends there.
-    thread = threading.Thread(target=_open_inside, args=[NAMESPACES / name, family, made])
-    thread.start()
-    thread.join()
-    if isinstance(made[0], OSError):
-        raise made[0]
-    return made[0]
+    return within(name, lambda: open_socket(family, None))
 
 
-def _open_inside(path: Path, family: int, made: list[socket.socket | OSError]) -> None:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def within(name: str, work: Callable[[], Found]) -> Found:
+    """What `work` gives in the namespace of that name. Raises OSError where there is none, and what `work`
+    raises.
+    """
+
+    def enter() -> Found:
+        handle = os.open(NAMESPACES / name, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if ctypes.CDLL(None, use_errno=True).setns(handle, CLONE_NEWNET) != 0:
                 number = ctypes.get_errno()
-                raise OSError(number, f"setns {path}: {os.strerror(number)}")
+                raise OSError(number, f"setns {name}: {os.strerror(number)}")
         finally:
             os.close(handle)
-        made.append(open_socket(family, None))
-    except OSError as error:
-        made.append(error)
+        return work()
+
+    with ThreadPoolExecutor(1) as thread:  # A thread may enter a namespace alone, and ends there.
+        return thread.submit(enter).result()
 
 
 def processes(path: Path) -> list[int]:

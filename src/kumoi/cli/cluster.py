@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import asdict
@@ -26,6 +27,7 @@ from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.engine.db import Database
 from kumoi.hosts.cluster import databases, join_token, ovn_members
 from kumoi.hosts.units import keeper
+from kumoi.hosts.wires import virtual
 
 TTL = "1h"
 TTL_MAX = timedelta(days=7)
@@ -43,6 +45,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             action.add_argument(
                 "--state-dir", metavar="DIR", help="what the host keeps (default: /var/lib/CLOUD)"
             )
+            action.add_argument(
+                "--underlay-interface",
+                metavar="LINK",
+                default="",
+                help="on another machine than the cloud's first: its link to that one, without addresses",
+            )
         else:
             choice.add_to(action)
         if name == "create":
@@ -57,6 +65,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
                 default="",
                 metavar="ADDRESS",
                 help="where clients find whichever of these answers (default: a free one of the underlay)",
+            )
+            action.add_argument(
+                "--underlay-interface",
+                metavar="LINK",
+                help="by which hosts on other machines join: a link of this one without addresses",
             )
         if name == "token":
             action.add_argument("host", nargs="?", help="its name (default: NAME-host2 and so on)")
@@ -86,6 +99,8 @@ def create(args: argparse.Namespace) -> int:
         cloud, here = up.open_to_hosts(up.args_of(cloud, here), cloud, here, progress)
     if args.address and not (args.control_hosts or cloud.is_replicated):
         raise Conflict("--address is of several control hosts: use --control-hosts as well")
+    if args.underlay_interface is not None:
+        here = _lead_to_machines(cloud, here, args.underlay_interface, progress)
     if args.control_hosts and cloud.is_replicated:
         progress.say(f"The stores are on {len(cloud.control_hosts)} hosts already")
         cloud = replicating.share_address(cloud, here, cloud, address=args.address)
@@ -99,6 +114,17 @@ def create(args: argparse.Namespace) -> int:
     words = choice.words(cloud, here)
     progress.say(f"  sudo ./kumoi cluster token{words}    a line for the next host")
     return 0
+
+
+def _lead_to_machines(
+    cloud: CloudSettings, here: HostSettings, link: str, progress: Progress
+) -> HostSettings:
+    """Raises Invalid, and has changed nothing then."""
+    found = config.changed(here, underlay_interface=link)
+    with choice.alone(cloud, here), progress.stage(f"the underlay leads out by {link}"):
+        virtual.ensure_underlay(cloud, found)
+        config.write(found, here.state)
+    return found
 
 
 def token(args: argparse.Namespace) -> int:
@@ -121,7 +147,9 @@ def join(args: argparse.Namespace) -> int:
     if not re.fullmatch(choice.NAME_PATTERN, name):
         raise Invalid("the token names no cloud", field="token")
     state_dir = str(Path(args.state_dir or f"/var/lib/{name}").absolute())
-    cloud, here = joining.prepare(args.token, state_dir, progress)
+    cloud, here = joining.prepare(
+        args.token, state_dir, progress, underlay_interface=args.underlay_interface
+    )
     up.bring_up(up.args_of(cloud, here), progress)
     progress.say(
         f"{here.name} has joined the cloud {cloud.name}. Where its APIs run: sudo ./kumoi host list"
@@ -164,9 +192,9 @@ def _say_good_bye(cloud: CloudSettings, here: HostSettings, *, forced: bool) -> 
     *urls, last = addresses.host_api_urls(cloud, here.name)
     for url in urls:
         with contextlib.suppress(Transient):
-            hostapi.leave(url, tls, forced=forced)
+            joining.from_here(here, functools.partial(hostapi.leave, url, tls, forced=forced))
             return
-    hostapi.leave(last, tls, forced=forced)
+    joining.from_here(here, functools.partial(hostapi.leave, last, tls, forced=forced))
 
 
 def status(args: argparse.Namespace) -> int:

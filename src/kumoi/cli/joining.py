@@ -7,14 +7,19 @@ its key is made once, the settings are written before the certificate, and the c
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 import kumoi
 from kumoi import addresses, config, members
+from kumoi.base import namespace
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Conflict, Invalid, KumoiError
+from kumoi.base.errors import Conflict, Invalid, KumoiError, Transient
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import join as domain
@@ -27,6 +32,9 @@ from kumoi.hosts.cluster import join_token
 from kumoi.hosts.cluster.authority import Signer
 from kumoi.hosts.cluster.join_token import JoinToken
 from kumoi.hosts.first_use import pki
+from kumoi.hosts.wires import virtual
+
+Found = TypeVar("Found")
 
 HOST_NAME = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
 
@@ -57,24 +65,32 @@ def make_token(cloud: CloudSettings, host: HostSettings, name: str, lives: timed
 
 
 def prepare(
-    line: str, state_dir: str, progress: Progress, *, keeper: str = ""
+    line: str,
+    state_dir: str,
+    progress: Progress,
+    *,
+    keeper: str = "",
+    underlay_interface: str = "",
 ) -> tuple[CloudSettings, HostSettings]:
     """All files that `up` needs to bring the host up. `keeper` is of a host that is new; other
-    settings of a host.toml that is there stay.
+    settings of a host.toml that is there stay. With an `underlay_interface` the host is on a machine of its own.
     """
     token = join_token.read(line)
     token.require_current(Clock().now())
     cloud, host = _chosen(token, state_dir, keeper)
+    if underlay_interface:
+        host = config.changed(host, underlay_interface=underlay_interface, has_edge=False)
     host.state.mkdir(parents=True, exist_ok=True)
     with choice.alone(cloud, host), progress.stage(f"join as {host.name}") as stage:
         if not choice.is_there(host):
             config.write(cloud, host.state)  # So that `down --purge` knows what this is.
         config.write(host, host.state)
-        authority = hostapi.fetch_authority(token.url, token.authority)
         request = JoinRequest(
             token=line.strip(), request=pki.request(host), release=kumoi.__version__
         )
-        joined = hostapi.join(token.url, authority, request)
+        with _on_the_underlay(cloud, host, token):
+            authority = hostapi.fetch_authority(token.url, token.authority)
+            joined = hostapi.join(token.url, authority, request)
         if joined.host != host.name:
             raise Conflict(f"{token.url} answered for {joined.host}, not {host.name}")
         cloud, host = _settings(joined, host)
@@ -85,6 +101,28 @@ def prepare(
     return cloud, host
 
 
+@contextlib.contextmanager
+def _on_the_underlay(cloud: CloudSettings, host: HostSettings, token: JoinToken) -> Iterator[None]:
+    """A machine that is not the first one's has no address there before its host has one."""
+    if host.has_edge:
+        yield
+        return
+    with virtual.lent_address(cloud, host, str(urlsplit(token.url).hostname)):
+        yield
+
+
+def from_here(host: HostSettings, ask: Callable[[], Found]) -> Found:
+    """What `ask` gives, which asks the control plane: from the network of the host where the machine has none of
+    its own on the underlay. Raises what it raises, or Transient.
+    """
+    if host.has_edge:
+        return ask()
+    try:
+        return namespace.within(host.name, ask)
+    except OSError as cause:
+        raise Transient(f"{host.name} has no network yet: sudo ./kumoi up") from cause
+
+
 def refreshed(cloud: CloudSettings, host: HostSettings) -> CloudSettings:
     """With the control hosts that the cloud has by now, for a host that joined before: without a list of
     them it has no lease, and none of its servers is healed. As they were, where nobody answers.
@@ -93,7 +131,8 @@ def refreshed(cloud: CloudSettings, host: HostSettings) -> CloudSettings:
     tls = tls_context(host.pki_dir, host.name)
     for url in dict.fromkeys((*known, *addresses.host_api_urls(cloud, host.name))):
         with contextlib.suppress(KumoiError):  # A release before has no such route.
-            found = config.parse(CloudSettings, hostapi.fetch_settings(url, tls)).settings
+            text = from_here(host, functools.partial(hostapi.fetch_settings, url, tls))
+            found = config.parse(CloudSettings, text).settings
             listed = found.control_hosts or cloud.control_hosts
             return config.changed(cloud, control_hosts=listed, ha_policy=found.ha_policy)
     return cloud

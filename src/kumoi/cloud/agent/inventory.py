@@ -25,6 +25,7 @@ def take(
     offers: dict[str, Offer],
     ready_images: Collection[str],
     allocation: Allocation,
+    leads_outside: bool = True,
 ) -> HostHello:
     """`ready_images` are the ids of images that a server can start from without a fetch."""
     disk = os.statvfs(host_dir)
@@ -40,6 +41,7 @@ def take(
         disk_gib=disk.f_blocks * disk.f_frsize >> 30,
         ready_images=tuple(sorted(ready_images)),
         allocation=allocation,
+        leads_outside=leads_outside,
         booted_at=booted_at(STAT.read_text()),
     )
 

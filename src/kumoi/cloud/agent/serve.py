@@ -148,6 +148,7 @@ def _hello(
                 host, servers_bytes=sum(driver.disk_bytes() for driver in drivers.values())
             ),
             ready_images=ready_images,
+            leads_outside=host.has_edge,
         )
 
     return hello

@@ -51,7 +51,8 @@ class Allocation(Message, frozen=True, kw_only=True):
 class HostHello(Hello, frozen=True, kw_only=True):
     """With what the host has. `address` is where other hosts reach it. `ready_images` are ids of
     images that a server can start from without a fetch. `offers` says what each of the `drivers`
-    accepts and can do; a host of an older release sends only their names.
+    accepts and can do; a host of an older release sends only their names. `leads_outside`: the external
+    network is on its machine.
     """
 
     hostname: Name
@@ -64,6 +65,7 @@ class HostHello(Hello, frozen=True, kw_only=True):
     offers: dict[str, Offer] = msgspec.field(default_factory=dict)
     allocation: Allocation = Allocation()
     booted_at: Seconds | None = None  # In seconds since 1970.
+    leads_outside: bool = True
 
 
 class ErrorText(msgspec.Struct, frozen=True):

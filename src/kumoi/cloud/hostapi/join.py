@@ -116,7 +116,8 @@ def _call(
             answer = client.request(method, url, content=content, headers=headers, params=params)
     except httpx.HTTPError as cause:
         raise Transient(
-            f"the control plane does not answer at {url}: is this machine on the underlay?"
+            f"the control plane does not answer at {url}: is this machine on the underlay? "
+            "One of its own needs --underlay-interface, and so does the first"
         ) from cause
     if answer.status_code == httpx.codes.FORBIDDEN:
         raise NotAHost(_words(answer))

@@ -201,7 +201,7 @@ def load(connection: Connection) -> Topology:
         ),
         routers=tuple(_router(row) for row in router_store.every(connection)),
         forwardings=_forwardings(connection),
-        floating_ips=_floating_ips(connection, {row.id: row.mac_address for row in ports}),
+        floating_ips=_floating_ips(connection, ports, hosts),
         security_groups=_security_groups(connection),
         balancers=tuple(balancer_spec(one, lost) for one in tree.every(connection)),
         gateway_hosts=tuple(row.id for row in gateways),
@@ -299,8 +299,13 @@ def _router(row: router_store.Router) -> RouterSpec:
     )
 
 
-def _floating_ips(connection: Connection, macs: Mapping[str, str]) -> tuple[FloatingIpSpec, ...]:
-    """Answered for by the server's own host: every host has a way outside, as a gateway must."""
+def _floating_ips(
+    connection: Connection, ports: Sequence[port_store.Port], hosts: Sequence[host_store.Host]
+) -> tuple[FloatingIpSpec, ...]:
+    """Answered for by the server's own host where that has a way outside; by the router's gateway elsewhere."""
+    macs = {row.id: row.mac_address for row in ports}
+    inside = {row.id for row in hosts if not row.leads_outside}
+    kept_in = {row.id for row in ports if row.host in inside}
     return tuple(
         FloatingIpSpec(
             id=row.id,
@@ -308,7 +313,7 @@ def _floating_ips(connection: Connection, macs: Mapping[str, str]) -> tuple[Floa
             router_id=row.router_id,
             port_id=row.port_id,
             fixed_address=row.fixed_ip_address,
-            mac=macs.get(row.own_port_id),
+            mac=None if row.port_id in kept_in else macs.get(row.own_port_id),
         )
         for row in floating_ip_store.at_routers(connection)
         if row.router_id and row.port_id and row.fixed_ip_address

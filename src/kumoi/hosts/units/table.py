@@ -500,13 +500,16 @@ def _switch_settings(cloud: CloudSettings, host: HostSettings) -> tuple[tuple[st
         "ovn-encap-type": "geneve",
         "ovn-encap-ip": host.underlay_address,
         "ovn-bridge-datapath-type": "netdev",
-        "ovn-bridge-mappings": "physnet1:br-ex",
+        **({"ovn-bridge-mappings": "physnet1:br-ex"} if host.has_edge else {}),
         "ovn-ofctrl-wait-before-clear": str(CONTROLLER_LOST_WAIT_MS),
     }
+    bridges = {"br-phy": "eth0"}
+    if host.has_edge:
+        bridges["br-ex"] = "eth1"
     configure = ["ovs-vsctl", f"--db={host.switch_remote}", "--timeout=10"]
     configure += ["--", "set", "open", "."]
     configure += [f"external-ids:{key}={value}" for key, value in external_ids.items()]
-    for bridge, port in (("br-phy", "eth0"), ("br-ex", "eth1")):
+    for bridge, port in bridges.items():
         configure += ["--", "--may-exist", "add-br", bridge]
         configure += ["--", "set", "bridge", bridge, "datapath_type=netdev"]
         configure += ["--", "--may-exist", "add-port", bridge, port]

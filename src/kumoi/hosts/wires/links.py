@@ -17,7 +17,7 @@ from typing import Any
 from pyroute2 import IPRoute, NetlinkError, NetNS, netns
 
 from kumoi.base import process
-from kumoi.base.errors import NotFound, Transient
+from kumoi.base.errors import Invalid, NotFound, Transient
 from kumoi.hosts.units.table import namespace_path
 
 OWN_NAMESPACE = Path("/proc/self/ns/net")
@@ -66,6 +66,30 @@ def ensure_bridge(name: str, *, namespace: str | None = None, mac: str | None = 
         here.link("set", index=here.link_lookup(ifname=name)[0], state="up")
 
 
+def ensure_port(bridge: str, name: str) -> None:
+    """Put a link of the machine's own into a bridge. Raises Invalid where there is no such link, it has
+    addresses, which would answer no more, or it is in another bridge.
+    """
+    with _attempt(f"put {name} into {bridge}"), IPRoute() as here:
+        found = here.link_lookup(ifname=name)
+        if not found:
+            raise Invalid(f"this machine has no link {name}", field="underlay_interface")
+        master = here.link_lookup(ifname=bridge)[0]
+        link = here.get_links(found[0])[0]
+        if link.get("master") not in (None, 0, master):
+            raise Invalid(f"{name} is part of another bridge or bond", field="underlay_interface")
+        addresses = [
+            one.get("address") for one in here.get_addr(index=found[0], family=socket.AF_INET)
+        ]
+        if addresses:
+            raise Invalid(
+                f"{name} has the address {addresses[0]}, which would answer no more: give the underlay "
+                "a link without addresses, such as a VLAN's",
+                field="underlay_interface",
+            )
+        here.link("set", index=found[0], master=master, state="up")
+
+
 def ensure_address(name: str, *, address: str, prefix: int, namespace: str | None = None) -> None:
     with _attempt(f"give {name} its address"), _inside(namespace) as here:
         index = here.link_lookup(ifname=name)[0]
@@ -88,7 +112,9 @@ def ensure_default_route(name: str, *, gateway: str, namespace: str) -> None:
         here.route("replace", dst="default", gateway=gateway, oif=index)
 
 
-def ensure_route(name: str, *, to: str, namespace: str, gateway: str | None = None) -> None:
+def ensure_route(
+    name: str, *, to: str, namespace: str | None = None, gateway: str | None = None
+) -> None:
     """To a network by this link, and by a gateway on it, where one is named."""
     with _attempt(f"route to {to}"), _inside(namespace) as here:
         index = here.link_lookup(ifname=name)[0]
@@ -96,6 +122,14 @@ def ensure_route(name: str, *, to: str, namespace: str, gateway: str | None = No
             here.route("replace", dst=to, oif=index, scope="link")
         else:
             here.route("replace", dst=to, gateway=gateway, oif=index)
+
+
+def delete_route(name: str, *, to: str) -> None:
+    """By a link in the machine's own namespace, where it is there."""
+    with _attempt(f"forget the route to {to}"), IPRoute() as here:
+        for index in here.link_lookup(ifname=name):
+            with contextlib.suppress(NetlinkError):
+                here.route("delete", dst=to, oif=index)
 
 
 def ensure_veth(veth: Veth) -> bool:

@@ -11,7 +11,8 @@ The control plane of the cloud's first host is the machine's; that of another on
 its own, so that its link can be cut and its sockets are nobody else's. On a machine of its own it needs none.
 
 Several hosts of a cloud on one machine share NAME-ul, NAME-ext and the edge, which exist for as
-long as one of the hosts does.
+long as one of the hosts does. A host on another machine has NAME-ul and its link to eth0 alone; there and
+on the first machine a link of the machine's is in NAME-ul, by which they reach each other (design note 0036).
 
 So the machine's own switches, bridges and firewall are never touched. `up` and `down` call this;
 the switch's settings are in units/table.py, since they are set again at each of its starts.
@@ -19,7 +20,9 @@ the switch's settings are in units/table.py, since they are set again at each of
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 
 from kumoi import members
@@ -50,16 +53,13 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
     """
     made = links.ensure_namespace(host.name)
     neighbours.raise_most()
-    edge.ensure(cloud)
+    ensure_underlay(cloud, host)
     underlay = underlay_bridge(cloud)
-    links.ensure_bridge(underlay)
-    prefix = int(cloud.underlay_cidr.partition("/")[2])
-    links.ensure_address(underlay, address=cloud.control_address, prefix=prefix)
-    own = cloud.control_host(host.name)
-    if own is not None and host.control_namespace is None:
-        links.ensure_address(underlay, address=own.address, prefix=prefix)
+    if host.has_edge:
+        edge.ensure(cloud)
+        _ensure_control_addresses(cloud, host)
+        edge.ensure_underlay(cloud, underlay)
     links.disable_offload(underlay, receive=False)
-    edge.ensure_underlay(cloud, underlay)
     for veth in veths(cloud, host):
         is_new = links.ensure_veth(veth)
         links.disable_offload(veth.name, namespace=veth.namespace)
@@ -67,6 +67,42 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
         if is_new and not made:
             _remove_from_switch(host, veth.inner)
     return made
+
+
+def ensure_underlay(cloud: CloudSettings, host: HostSettings) -> None:
+    """The bridge, and in it the machine's link to other machines, where one is named. Raises Invalid when
+    there is no such link, or it is in use.
+    """
+    underlay = underlay_bridge(cloud)
+    links.ensure_bridge(underlay)
+    if host.underlay_interface:
+        links.ensure_port(underlay, host.underlay_interface)
+
+
+def _ensure_control_addresses(cloud: CloudSettings, host: HostSettings) -> None:
+    prefix = int(cloud.underlay_cidr.partition("/")[2])
+    addresses = [cloud.control_address]
+    own = cloud.control_host(host.name)
+    if own is not None and host.control_namespace is None:
+        addresses.append(own.address)
+    for address in addresses:
+        links.ensure_address(underlay_bridge(cloud), address=address, prefix=prefix)
+
+
+@contextlib.contextmanager
+def lent_address(cloud: CloudSettings, host: HostSettings, to: str) -> Iterator[None]:
+    """A machine that has no switch yet speaks from the host's own address to that one. It is given back, as
+    two would answer for it.
+    """
+    underlay = underlay_bridge(cloud)
+    ensure_underlay(cloud, host)
+    links.ensure_address(underlay, address=host.underlay_address, prefix=32)
+    links.ensure_route(underlay, to=f"{to}/32")
+    try:
+        yield
+    finally:
+        links.delete_address(underlay, address=host.underlay_address)
+        links.delete_route(underlay, to=f"{to}/32")
 
 
 def ensure_control(cloud: CloudSettings, host: HostSettings) -> bool:
@@ -188,8 +224,9 @@ def delete(cloud: CloudSettings, host: HostSettings) -> None:
 
 def _has_hosts(cloud: CloudSettings) -> bool:
     """Whether any is on this machine: the edge is none."""
-    underlay = underlay_bridge(cloud)
-    return bool({*links.ports_of(underlay)} - {edge.underlay_veth(cloud, underlay).name})
+    own = f"{cloud.name}-"
+    found = {name for name in links.ports_of(underlay_bridge(cloud)) if name.startswith(own)}
+    return bool(found - {edge.underlay_veth(cloud, underlay_bridge(cloud)).name})
 
 
 def _remove_from_switch(host: HostSettings, port: str) -> None:
@@ -204,21 +241,22 @@ def _remove_from_switch(host: HostSettings, port: str) -> None:
 def veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
     """The links from the machine, and from the edge, to the host's switch."""
     number, inside = _number(cloud, host), host.name
-    return [
-        links.Veth(
-            name=f"{cloud.name}-u{number}",
-            bridge=underlay_bridge(cloud),
-            inner="eth0",
-            inner_namespace=inside,
-        ),
-        links.Veth(
-            name=f"host{number}",
-            namespace=cloud.edge_name,
-            bridge=edge.PUBLIC,
-            inner="eth1",
-            inner_namespace=inside,
-        ),
-    ]
+    to_underlay = links.Veth(
+        name=f"{cloud.name}-u{number}",
+        bridge=underlay_bridge(cloud),
+        inner="eth0",
+        inner_namespace=inside,
+    )
+    if not host.has_edge:
+        return [to_underlay]
+    to_edge = links.Veth(
+        name=f"host{number}",
+        namespace=cloud.edge_name,
+        bridge=edge.PUBLIC,
+        inner="eth1",
+        inner_namespace=inside,
+    )
+    return [to_underlay, to_edge]
 
 
 def control_veth(cloud: CloudSettings, host: HostSettings) -> links.Veth:

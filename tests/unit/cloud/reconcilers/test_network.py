@@ -134,6 +134,19 @@ def test_what_is_wanted_reaches_the_engine(world: World) -> None:
     assert [len(group.rules) for group in topology.security_groups] == [4]
 
 
+def test_another_host_answers_for_the_floating_ip_of_a_server_that_has_no_way_outside(
+    world: World,
+) -> None:
+    hello = HostHello(
+        release="0", hostname="h", drivers=[], vcpus=1, ram_mib=1, disk_gib=1, leads_outside=False
+    )
+    with world.database.write() as connection:
+        host.register(connection, "host1", hello, now(connection))
+    world.reconciler.round()
+    (floating,) = world.northbound.topology.floating_ips
+    assert floating.mac is None
+
+
 def test_a_host_that_is_lost_leads_no_router_outside(world: World) -> None:
     hello = HostHello(release="0", hostname="h", drivers=[], vcpus=1, ram_mib=1, disk_gib=1)
     with world.database.write() as connection:

@@ -95,6 +95,12 @@ def test_the_switch_is_told_all_that_ovn_needs_after_each_start() -> None:
     ]
 
 
+def test_a_switch_without_an_edge_is_told_of_no_external_network() -> None:
+    told = str(by_name(host=replace(HOST, has_edge=False))["ovs-vswitchd"].then)
+    assert "br-phy" in told
+    assert "br-ex" not in told
+
+
 def test_a_role_is_started_anew_for_another_version_and_an_engine_is_not() -> None:
     one = table.roles(CLOUD, HOST, RELEASE, version="1")
     other = table.roles(CLOUD, HOST, RELEASE, version="2")

@@ -22,3 +22,9 @@ def test_hosts_of_one_cloud_share_no_link_and_any_name_will_do() -> None:
     assert len(names) == len(set(names)) == 6
     assert len({veth.inner_namespace for veth in control}) == 2
     assert all(len(name) <= LINK_NAME_MAX for _, name in names)
+
+
+def test_a_host_on_another_machine_has_a_link_to_the_underlay_alone() -> None:
+    cloud = CloudSettings(name="t1", underlay_cidr="10.2.0.0/28")
+    other = replace(first_host(cloud, "/s"), has_edge=False, underlay_interface="eth1")
+    assert [veth.inner for veth in virtual.veths(cloud, other)] == ["eth0"]

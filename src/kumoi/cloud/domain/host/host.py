@@ -118,7 +118,7 @@ def mark_silent(connection: Connection, *, before: datetime, now: datetime) -> l
 
 
 def leading_outside(hosts: Sequence[Host], now: datetime) -> list[Host]:
-    """Those that may be a router's gateway: all but the lost ones, and but those out of service while there are
+    """Those that may be a router's gateway: of those with a way outside all but the lost ones, and but those out of service while there are
     others. Of two hosts, OVN leaves the way outside at the one that is lost: the other, with no tunnel to
     anybody, takes itself for cut off.
 
@@ -126,7 +126,7 @@ def leading_outside(hosts: Sequence[Host], now: datetime) -> list[Host]:
     before another has been up for HEARD_ALL, in which each would have said hello.
     """
     steady = [row for row in hosts if _is_well(row) and now - row.updated_at >= HEARD_ALL]
-    known = [row for row in hosts if _is_well(row) or not steady]
+    known = [row for row in hosts if row.leads_outside and (_is_well(row) or not steady)]
     in_service = [row for row in known if row.enabled]
     return in_service if any(_is_well(row) for row in in_service) else known
 
@@ -161,6 +161,7 @@ def _facts(hello: HostHello) -> dict[str, Any]:
         "ram_mib": hello.ram_mib,
         "disk_gib": hello.disk_gib,
         "ready_images": list(hello.ready_images),
+        "leads_outside": hello.leads_outside,
         "booted_at": None
         if hello.booted_at is None
         else datetime.fromtimestamp(hello.booted_at, UTC),

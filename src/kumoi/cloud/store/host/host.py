@@ -90,6 +90,7 @@ class Host:
     offers: dict[str, Any] = field(default_factory=dict)
     allocation: dict[str, Any] = field(default_factory=dict)
     booted_at: datetime | None = None
+    leads_outside: bool = True
 
     @property
     def is_up(self) -> bool:
@@ -128,6 +129,7 @@ host = sa.Table(
     sa.Column("protocol", sa.Integer, nullable=False, server_default="0"),
     sa.Column("offers", Json, nullable=False, server_default="{}"),
     sa.Column("allocation", Json, nullable=False, server_default="{}"),
+    sa.Column("leads_outside", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("booted_at", Timestamp),  # Null where an agent of an older release does not tell it.
 )
 

@@ -52,3 +52,9 @@ def test_it_does_where_no_other_can() -> None:
     drained = replace(ONE, enabled=False)
     assert leading(drained, replace(TWO, enabled=False)) == ["one", "two"]
     assert leading(drained, replace(TWO, state=DOWN)) == ["one"]
+
+
+def test_a_host_whose_machine_has_no_external_network_never_does() -> None:
+    inside = replace(TWO, leads_outside=False)
+    assert leading(ONE, inside) == ["one"]
+    assert leading(replace(ONE, state=DOWN), inside) == []
