@@ -51,6 +51,9 @@ def pages() -> dict[str, str]:
 def environment_schema() -> str:
     """The JSON Schema of kumoi.yaml, for editors, made of its shapes."""
     schema = msgspec.json.schema(FileShape)
+    for shape in schema["$defs"].values():  # msgspec before 0.23 leaves its lines indented.
+        if "description" in shape:
+            shape["description"] = inspect.cleandoc(shape["description"])
     schema["title"] = "kumoi.yaml"
     # The end of a text is `\Z` in Python, and `$` in the patterns of JSON Schema.
     return json.dumps(schema, indent=1).replace("\\\\Z", "$") + "\n"
