@@ -152,7 +152,7 @@ class StatementCounter:
         self.most_allowed = STATEMENTS_MAX[cloud.database.url.get_backend_name()]
         self._now = 0
         event_target = cloud.database.engine
-        cloud.database._close_idle()
+        cloud.database._idle.close()
         event_target.dispose()
         sa.event.listen(event_target, "connect", self._watch)
 

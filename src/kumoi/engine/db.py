@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +35,7 @@ from kumoi.base.errors import (
     Transient,
 )
 from kumoi.engine import sqlite, unchanged
+from kumoi.engine.idle_connections import IdleConnections
 from kumoi.engine.memo import BoundedMap
 from kumoi.engine.outage import Outage, serves_no_more
 from kumoi.engine.statement import execute_text
@@ -184,7 +184,7 @@ class Database:
         self._failover_s = FAILOVER_WAIT_S if has_others else 0.0
         self._outage = Outage(wait_s=self._failover_s or OUTAGE_WAIT_S)
         self._of_thread = threading.local()
-        self._idle: deque[Connection] = deque()
+        self._idle = IdleConnections()
         self.kept_rows: KeptRows = BoundedMap()
         self._turns = WriteTurns()
         self.write_watch = WriteWatch()
@@ -271,13 +271,10 @@ class Database:
     def set_clock(self, clock: Clock) -> None:
         """Replace the database's own clock. For tests only."""
         self.engine.update_execution_options(**{CLOCK: clock})
-        self._close_idle()  # Open connections have the options from before.
+        self._idle.close()  # Open connections have the options from before.
 
     def _try_to_begin(self, begin: str) -> Connection:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self.engine.connect()
+        connection = self._idle.take() or self.engine.connect()
         try:
             connection.begin()
             execute_text(connection, begin)
@@ -287,7 +284,7 @@ class Database:
                 ((version,),) = execute_text(connection, unchanged.DATA_VERSION).fetchall()
                 unchanged.begin_read(connection, self.kept_rows, version)
         except BaseException:
-            self._close_idle()  # They have probably been lost, too.
+            self._idle.close()  # They have probably been lost, too.
             connection.close()
             raise
         return connection
@@ -307,24 +304,19 @@ class Database:
             connection.rollback()
             is_as_made = connection.get_execution_options() == self.engine.get_execution_options()
             if is_as_made and not (connection.closed or connection.invalidated):
-                self._idle.append(connection)
+                self._idle.keep(connection)
                 return
         except sa.exc.DBAPIError:
             pass  # Gone: so is its transaction.
         with contextlib.suppress(sa.exc.DBAPIError):
             connection.close()
 
-    def _close_idle(self) -> None:
-        while self._idle:
-            with contextlib.suppress(sa.exc.DBAPIError, IndexError):
-                self._idle.pop().close()
-
     def listen(self) -> WakeListener:
         """A descriptor that turns readable whenever this or another process has written."""
         return self.wake.listen()
 
     def close(self) -> None:
-        self._close_idle()
+        self._idle.close()
         self.engine.dispose()
 
 
