@@ -59,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = _parser(words[0] if words else "").parse_args(words)
         if args.command in INNER:
+            _import_no_printers()
             INNER[args.command](args)
             return 0
         command = COMMANDS[args.command]
@@ -90,6 +91,14 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     return status
+
+
+def _import_no_printers() -> None:
+    """Libraries (structlog, httpx) import these where they are installed, to print to people: 4 MiB of each
+    process that runs all the time. None says that they are not.
+    """
+    for name in ("rich", "pygments"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 def _use_clouds_yaml_of_sudo_user() -> None:
