@@ -7,12 +7,15 @@ that doubts stops the rest and leaves what runs: an operator sees the fault befo
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from kumoi.base.errors import Conflict, Permanent, Transient
+from kumoi.base.errors import Conflict, KumoiError, Permanent, Transient
+from kumoi.base.process import ProcessFailed
 from kumoi.cli import choice, status, up
 from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.cloud.domain.host import host as host_domain
@@ -108,10 +111,14 @@ def run(cloud: CloudSettings, first: HostSettings, progress: Progress, *, watch_
     for each in looked.to_do:
         progress.say(f"Host {each.name}:")
         host = here[each.name]
-        _hand_over(cloud, host, progress)
-        up.bring_up(up.args_of(cloud, host), progress)
+        try:
+            _hand_over(cloud, host, progress)
+            up.bring_up(up.args_of(cloud, host), progress)
+        except KumoiError as cause:
+            raise _in_doubt(each.name, str(cause), "run") from cause
         with progress.stage("well again") as stage:
-            _wait_until_well(cloud, first, each.name, servers, stage)
+            trouble = partial(_trouble, cloud, first, each.name, servers)
+            _wait_until_well(each.name, trouble, "run", stage)
             if not each.is_control and not is_watched:
                 is_watched = True
                 _watch(cloud, first, each.name, servers, watch_s)
@@ -140,19 +147,48 @@ def older(first: HostSettings, wanted: str = "") -> str:
 def go_back(
     cloud: CloudSettings, first: HostSettings, release_id: str, progress: Progress
 ) -> list[str]:
-    """All hosts of this machine, the control plane last, each by the older release's own `up`; the names."""
+    """All hosts of this machine, each by the older release's own `up`; the names. The next one's turn comes when
+    the one before is well; what is amiss elsewhere, which may be why one goes back, stops nothing.
+    """
     here = _here(cloud, first)
-    ordered = [here[host.name] for host in reversed(plan(cloud, first).hosts) if host.path]
+    ordered = [here[host.name] for host in _way_back(plan(cloud, first).hosts)]
     for host in ordered:
         if not (host.release_dir / release_id).is_dir():
             raise Conflict(f"{host.name} has no release {release_id}: `up` in a checkout of it")
     image.share()
     for host in ordered:
+        with contextlib.suppress(Permanent):  # Patroni there may be what is amiss.
+            _hand_over(cloud, host, progress)
         with progress.stage(f"host {host.name}") as stage:
             words = ["--name", cloud.name, "--state-dir", host.state_dir]
-            releases.bring_up(host.release_dir / release_id, words)
+            try:
+                releases.bring_up(host.release_dir / release_id, words)
+            except ProcessFailed as cause:
+                raise _in_doubt(host.name, str(cause), "rollback") from cause
+            trouble = partial(_own_trouble, cloud, host, release_id)
+            _wait_until_well(host.name, trouble, "rollback", stage)
             stage.note(release_id)
     return [host.name for host in ordered]
+
+
+def _way_back(hosts: Sequence[HostRelease]) -> list[HostRelease]:
+    """Those of this machine: the control plane last, and of it whoever leads the stores."""
+    return sorted((host for host in hosts if host.path), key=lambda host: host.is_control)
+
+
+def _own_trouble(cloud: CloudSettings, host: HostSettings, release_id: str) -> str:
+    """What of this host is not as it should be; empty when all is."""
+    ran = _running(host)
+    if ran != (release_id,):
+        return f"runs {', '.join(ran)}"
+    for row in status.processes(cloud, host):
+        if not row.healthy:
+            return f"{row.name}: {row.why or row.state}"
+    if cloud.is_replicated and cloud.control_host(host.name):
+        found = databases.look(cloud, host)
+        if host.name not in {found.leader, *found.followers}:
+            return "its member of the stores does not follow"
+    return ""
 
 
 def _here(cloud: CloudSettings, first: HostSettings) -> dict[str, HostSettings]:
@@ -213,22 +249,23 @@ def _hand_over(cloud: CloudSettings, host: HostSettings, progress: Progress) -> 
 
 
 def _wait_until_well(
-    cloud: CloudSettings,
-    first: HostSettings,
-    name: str,
-    servers: frozenset[str],
-    stage: ProgressStage,
+    name: str, trouble_of: Callable[[], str], action: str, stage: ProgressStage
 ) -> None:
     """Raises Permanent with what is not well in time."""
     deadline = time.monotonic() + WELL_TIMEOUT_S
-    while trouble := _trouble(cloud, first, name, servers):
+    while trouble := trouble_of():
         if time.monotonic() > deadline:
-            raise Permanent(
-                f"{name} is in doubt: {trouble}. Nothing else was changed; look at its logs, then `upgrade run` "
-                "again, or `upgrade rollback`"
-            )
+            raise _in_doubt(name, trouble, action)
         stage.tell(trouble)
         time.sleep(POLL_S)
+
+
+def _in_doubt(name: str, trouble: str, action: str) -> Permanent:
+    or_else = "" if action == "rollback" else ", or `upgrade rollback`"
+    return Permanent(
+        f"{name} is in doubt: {trouble}. Nothing else was changed; look at its logs, then `upgrade {action}` "
+        f"again{or_else}"
+    )
 
 
 def _watch(

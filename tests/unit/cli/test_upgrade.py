@@ -10,12 +10,14 @@ import pytest
 
 from kumoi import config
 from kumoi.base.errors import Conflict, NotFound, Permanent
+from kumoi.base.process import ProcessFailed
 from kumoi.cli import choice, status, up, upgrade, upgrading
 from kumoi.cli.progress import Progress
 from kumoi.cli.upgrading import HostRelease, Plan
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.control_host import ControlHost
 from kumoi.hosts.cluster import databases
+from kumoi.hosts.install import image
 from kumoi.hosts.units import releases
 
 TARGET, BEFORE = "0.3.0-new", "0.3.0-old"
@@ -163,3 +165,75 @@ def test_a_process_is_of_the_release_that_its_program_lies_in(first: HostSetting
     assert releases.of_process(os.getpid(), here.parents[2]) == here.parents[1].name
     assert releases.of_process(os.getpid(), first.release_dir) == ""
     assert releases.of_process(0, first.release_dir) == ""
+
+
+@pytest.fixture
+def way_back(first: HostSettings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the way back of three control hosts and one other did; the first of them leads the stores."""
+    done: list[str] = []
+    names = [f"t1-host{number}" for number in (1, 2, 3, 4)]
+    hosts = [
+        config.changed(first, name=name, state_dir=f"{first.state_dir}/{name}") for name in names
+    ]
+    for host in hosts:
+        (host.release_dir / BEFORE).mkdir(parents=True)
+    here = {host.state_dir: host for host in hosts}
+    monkeypatch.setattr(upgrading, "_here", lambda *_: {host.name: host for host in hosts})
+    turns = [
+        of(name, TARGET, is_control=name != names[3])
+        for name in (*names[1:3], *names[:1], names[3])
+    ]
+    monkeypatch.setattr(upgrading, "plan", lambda *_: Plan(TARGET, tuple(turns), ("it is faulty",)))
+    monkeypatch.setattr(
+        upgrading,
+        "_hand_over",
+        lambda _cloud, host, _progress: done.append(f"hand over {host.name}"),
+    )
+    monkeypatch.setattr(
+        releases, "bring_up", lambda _home, words: done.append(here[words[-1]].name)
+    )
+    monkeypatch.setattr(image, "share", lambda: None)
+    monkeypatch.setattr(
+        upgrading, "_running", lambda host: (BEFORE if host.name in done else TARGET,)
+    )
+    monkeypatch.setattr(status, "processes", lambda *_: [])
+    return done
+
+
+def test_on_the_way_back_control_hosts_come_last_and_of_them_who_leads_the_stores(
+    first: HostSettings, way_back: list[str]
+) -> None:
+    """And what is amiss elsewhere stops nothing: it may be why one goes back."""
+    names = upgrading.go_back(CLOUD, first, BEFORE, Progress())
+    assert names == ["t1-host4", "t1-host2", "t1-host3", "t1-host1"]
+    assert way_back == [each for name in names for each in (f"hand over {name}", name)]
+
+
+def test_the_way_back_waits_for_each_host_before_the_next(
+    first: HostSettings, way_back: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrading, "WELL_TIMEOUT_S", 0.0)
+    cloud = config.changed(
+        CLOUD,
+        control_hosts=(
+            ControlHost("t1-host2", "172.24.5.2"),
+            ControlHost("t1-host3", "172.24.5.3"),
+        ),
+    )
+    monkeypatch.setattr(CloudSettings, "is_replicated", True)
+    monkeypatch.setattr(databases, "look", lambda *_: databases.Members("t1-host1", ("t1-host3",)))
+    with pytest.raises(Permanent, match=r"t1-host2 is in doubt: its member of the stores does not"):
+        upgrading.go_back(cloud, first, BEFORE, Progress())
+    assert [each for each in way_back if "hand" not in each] == ["t1-host4", "t1-host2"]
+
+
+def test_who_cannot_be_brought_back_is_named_with_what_to_do(
+    first: HostSettings, way_back: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_home: Path, _words: list[str]) -> None:
+        raise ProcessFailed("patroni not ready")
+
+    monkeypatch.setattr(releases, "bring_up", fails)
+    with pytest.raises(Permanent, match=r"(?s)t1-host4 is in doubt: .*`upgrade rollback` again$"):
+        upgrading.go_back(CLOUD, first, BEFORE, Progress())
+    assert way_back == ["hand over t1-host4"]
