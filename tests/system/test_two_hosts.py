@@ -43,6 +43,8 @@ from kumoi.base.process import run
 from kumoi.cloud.drivers.load_balancer import station
 from kumoi.cloud.hostapi.hello import PROTOCOL
 from kumoi.config import CloudSettings, HostSettings, read, write
+from kumoi.drill import tenant as drill_tenant
+from kumoi.drill.load import Load
 from kumoi.hosts.units import releases, running
 from kumoi.hosts.wires import links, virtual
 
@@ -392,11 +394,26 @@ def test_another_host_is_the_gateway_when_one_is_lost(
     eventually(leaves, within_s=BOUND_S, what="it gets outside as before")
 
 
+@contextlib.contextmanager
+def _calls(live: LiveCloud) -> Iterator[Load]:
+    """Clients that read, log in and write, with openstacksdk's own retries."""
+    entry = live.clouds_yaml["clouds"][live.config.name]
+    load = Load(functools.partial(drill_tenant.connect, entry))
+    load.start()
+    try:
+        yield load
+    finally:
+        load.stop()
+        cloud = drill_tenant.connect(entry)
+        for name in load.journal.made:
+            cloud.network.delete_network(cloud.network.find_network(name))
+
+
 @pytest.mark.timeout(1_100)
 def test_an_upgrade_takes_one_host_after_the_other_and_all_of_it_back(
     pair: Pair, servers: dict[str, Any], user: Tenant, tmp_path: Path
 ) -> None:
-    """And servers on both go on reaching each other."""
+    """And servers on both go on reaching each other, and no client's call fails."""
     both, before = (pair.first, pair.second), pair.first.release()
     other = another_release(tmp_path / "src")
     plan = json.loads(pair.first.kumoi("upgrade", "plan", "--json", source=other).out)
@@ -405,7 +422,10 @@ def test_an_upgrade_takes_one_host_after_the_other_and_all_of_it_back(
         (SECOND_NAME, True),
     ]
     here, there = servers[pair.first.here.name], servers[SECOND_NAME]
-    with pings(pair.first.init_pid(here.id), user.address(there), PINGS_FOR_LONG) as pinging:
+    with (
+        _calls(pair.first) as load,
+        pings(pair.first.init_pid(here.id), user.address(there), PINGS_FOR_LONG) as pinging,
+    ):
         pair.first.kumoi("upgrade", "run", "--watch", "1", source=other, timeout_s=UPGRADE_S)
         assert {_agent_release(one) for one in both} == {plan["target"]}
         pair.first.kumoi("upgrade", "rollback", timeout_s=UPGRADE_S)
@@ -414,6 +434,8 @@ def test_an_upgrade_takes_one_host_after_the_other_and_all_of_it_back(
         out, _ = pinging.communicate(timeout=30)
     sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", out)[0])
     assert sent - received == 0, out
+    assert load.calls
+    assert [each for each in load.calls if each.trouble] == []
     pair.first.kumoi("upgrade", "finalize")
     shown = json.loads(pair.first.kumoi("upgrade", "plan", "--json").out)
     assert (shown["finalized"], shown["doubts"]) == (kumoi.__version__, [])
