@@ -37,7 +37,7 @@ from kumoi.hosts.wires import ranges, sockets, virtual
 
 ENGINES_TIMEOUT_S = 90.0  # Patroni's too, on a machine that has other work to do.
 ROLES_TIMEOUT_S = 60.0  # They are replaced one after the other.
-STORE_TIMEOUT_S = 60.0
+STORE_TIMEOUT_S = 180.0
 LEADER_TIMEOUT_S = 90.0  # Members copy all of it when they are new.
 HOST_TIMEOUT_S = 30.0
 SHARED_TIMEOUT_S = 30.0
