@@ -55,6 +55,9 @@ def environment_schema() -> str:
         if "description" in shape:
             shape["description"] = inspect.cleandoc(shape["description"])
     schema["title"] = "kumoi.yaml"
+    for shape in schema["$defs"].values():  # As msgspec 0.23 says them, and 0.22 does not.
+        if "description" in shape:
+            shape["description"] = inspect.cleandoc(shape["description"])
     # The end of a text is `\Z` in Python, and `$` in the patterns of JSON Schema.
     return json.dumps(schema, indent=1).replace("\\\\Z", "$") + "\n"
 
