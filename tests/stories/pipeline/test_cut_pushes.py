@@ -120,6 +120,17 @@ def test_nothing_but_gits_two_requests_is_answered(
         assert answer.status_code == 200, odd
 
 
+def test_a_projects_name_may_end_as_a_repositorys_does(
+    pipeline: RunningPipeline, pusher: Pusher, admin: Connection, demo: Connection
+) -> None:
+    """What git was asked for was taken from behind the first ".git/" of the path."""
+    name = f"{pusher.project}.git"
+    admin.identity.update_project(demo.current_project_id, name=name)
+    pusher.project = name
+    assert pusher.run_id(pusher.push())
+    assert "refs/heads/main" in pusher.git("ls-remote", pusher.url()).out
+
+
 def test_a_fetch_that_asks_for_more_than_a_list_or_for_what_is_not_there_gets_nothing(
     pusher: Pusher, speaking: httpx.Client
 ) -> None:

@@ -327,7 +327,7 @@ def _run_backend(
 ) -> _Answer:
     """The answer of git http-backend, run as a CGI program."""
     http = request.http
-    rest = str(http.scope["path"]).partition(".git/")[2]
+    rest = request.path.get("service", "info/refs")
     body.seek(0, 2)
     size = body.tell()
     body.seek(0)
