@@ -25,6 +25,8 @@ HEAD_BYTES = 64 << 10
 TAIL_BYTES = 512
 BLOCK_BYTES = 1 << 20
 UNPACKED_BYTES = 1024
+SIZE_MAX = 1 << 62
+"""More than any disk has, and less than a store's numbers go to."""
 VHD_MARK = b"conectix"
 TAR_MARK = slice(257, 262)
 
@@ -126,6 +128,8 @@ class Inspection:
         for magic, why in _REFUSED:
             if head[: len(magic)].lower() == magic:
                 raise Invalid(why, field="disk_format")
+        if _VMDK_TEXT.match(head):
+            raise Invalid(_VMDK_REFUSED, field="disk_format")
         if kind is DiskFormat.SQUASHFS:
             _require_squashfs(head, self._size)
         return Finding(kind, self._virtual_size(kind, self._inspector) if self._inspector else None)
@@ -169,6 +173,8 @@ class Inspection:
             extents = _VMDK_EXTENT.findall(getattr(inspector, "desc_text", None) or "")
             if any(extent != "sparse" for extent in extents):
                 raise _refused(kind, "is refused: it refers to other files")
+        if size > SIZE_MAX:
+            raise _refused(kind, f"is refused: it says that its disk has {size} bytes")
         return size or None
 
 
@@ -207,8 +213,14 @@ _MAGIC = (
     (b"\x28\xb5\x2f\xfd", DiskFormat.ROOT_TAR),  # Zstandard: the host sees what is inside.
     (VHD_MARK, DiskFormat.VHD),
 )
+_OLD_VMDK = b"cowd"
+_VMDK_TEXT = re.compile(
+    rb"(?:#[^\n]*\n| *\r?\n)*(?:# disk descriptorfile|version=[0-9]+ *\r?\n)", re.IGNORECASE
+)
+"""A descriptor, which names other files, as QEMU knows it when nobody says what it is: after comments and empty lines."""
+_VMDK_REFUSED = "A VMDK image that refers to other files is refused."
 _REFUSED = (
-    (b"# disk descriptorfile", "A VMDK image that refers to other files is refused."),
+    (_OLD_VMDK, _VMDK_REFUSED),
     (b"qed\0", "A QED image is refused: nobody maintains that format."),
 )
 

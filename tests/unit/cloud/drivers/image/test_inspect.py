@@ -116,6 +116,9 @@ def test_a_disk_says_its_own_size_in_whatever_blocks_it_comes(
         (vmdk(b""), "refused"),
         (b"# Disk DescriptorFile\nversion=1\n", "other files"),
         (b"# disk descriptorfile\nversion=1\n", "other files"),
+        (b'# no disk\n\n  \r\nversion=1\nRW 1 FLAT "/etc/shadow" 0\n', "other files"),
+        (b"version=3\r\n", "other files"),
+        (b"COWD".ljust(512, b"\0"), "other files"),
         (b"KDMV\1\0\0\0", "cut off"),
         (b"vhdxfile", "cut off"),
         (b"vhdxfile".ljust(1 << 20, b"\0"), "broken"),
@@ -173,6 +176,27 @@ def test_raw_is_what_shows_no_mark_or_a_root_file_system() -> None:
     assert check("raw", gzip.compress(tar(), mtime=0)).kind is DiskFormat.ROOT_TAR
     with pytest.raises(Invalid, match="disk_format is raw, the content is vdi"):
         check("raw", vdi(GIB))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        qcow2(size=(1 << 64) - 1),
+        vhd(1 << 63),
+        vdi((1 << 64) - 1),
+        vmdk(OWN, sectors=(1 << 64) - 1),
+    ],
+)
+def test_a_size_that_no_disk_has_is_refused(content: bytes) -> None:
+    """A store has no such number: the upload was answered with 500, and its image stayed queued."""
+    with pytest.raises(Invalid, match="says that its disk has"):
+        found(content)
+
+
+def test_lines_that_lead_to_no_descriptor_take_no_time_to_tell() -> None:
+    assert check("raw", b"#" * HEAD_BYTES).kind is DiskFormat.RAW
+    assert check("raw", b" \r\n#\n" * (HEAD_BYTES // 6)).kind is DiskFormat.RAW
+    assert check("raw", b" " * HEAD_BYTES).kind is DiskFormat.RAW
 
 
 def test_amazons_formats_are_not_looked_at_further() -> None:
