@@ -18,15 +18,13 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
-    load_der_private_key,
-    load_pem_private_key,
 )
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Forbidden, Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.key_manager import container, pkcs12, secret
+from kumoi.cloud.domain.key_manager import container, pkcs12, private_key, secret
 from kumoi.cloud.store.seal import Seal
 
 CHAIN_MAX = 16
@@ -109,7 +107,7 @@ def _named(reference: str) -> tuple[str, str]:
 def _of_secret(content: bytes) -> CertificateBundle:
     """A PKCS#12, or PEM of a key and certificates."""
     if content.lstrip().startswith(b"-----BEGIN"):
-        return _rendered(load_pem_private_key(content, None), _chain(content))
+        return _rendered(private_key.read(content, None), _chain(content))
     pkcs12.require_cheap(content)
     key, leaf, others = load_key_and_certificates(content, None)
     if key is None or leaf is None:
@@ -119,10 +117,9 @@ def _of_secret(content: bytes) -> CertificateBundle:
 
 def _of_parts(parts: dict[str, bytes]) -> CertificateBundle:
     passphrase = parts.get(container.PASSPHRASE)
-    raw = parts[container.PRIVATE_KEY]
-    load = load_pem_private_key if raw.lstrip().startswith(b"-----") else load_der_private_key
+    key = private_key.read(parts[container.PRIVATE_KEY], passphrase)
     chain = _chain(parts[container.CERTIFICATE]) + _chain(parts.get(container.INTERMEDIATES, b""))
-    return _rendered(load(raw, passphrase), chain)
+    return _rendered(key, chain)
 
 
 def _chain(content: bytes) -> list[x509.Certificate]:
