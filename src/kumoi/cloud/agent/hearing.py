@@ -4,7 +4,7 @@
 writes down what changed and looks at what must be looked at. Nothing here reads a clock, a file or a
 host.
 
-unlisted        a complete list does not name the thing: it must go, and nobody waits for its report
+unlisted        a complete list does not name the thing: it must go, and nothing but that is reported
 older           of a generation older than the one that is known: refused
 doubted         the control plane may have lost part of its store (trust.py): things that it does not
                 name stay

@@ -220,8 +220,6 @@ class Tending:
         self._put_report(_report(kind, wanted, seen), wanted)
         if seen is not None:
             self._ends.watch(wanted.key, kind.watched_pid(seen))
-        elif wanted.unlisted and self._hearing.things.get(wanted.key) is wanted:
-            self._forget(wanted.key)
         return None
 
     async def _converge(self, attempt: _Attempt) -> Any:
@@ -291,8 +289,10 @@ class Tending:
         return None
 
     def _put_report(self, report: ThingReport, wanted: WantedThing) -> None:
-        """To the control plane, unless it did not name the thing: then it awaits no report."""
-        if not wanted.unlisted:
+        """To the control plane. Of a thing that it did not name it may wait to hear that it is gone: as a server's that
+        moved away, of which this agent, or the one before, was told while it was killed.
+        """
+        if report.absent or not wanted.unlisted:
             self._outbox.put(report)
 
     def _read(self, wanted: WantedThing) -> tuple[AnyKind, Any]:

@@ -103,6 +103,27 @@ async def test_what_a_complete_list_does_not_name_goes(host: Host) -> None:
         await until(lambda: [path.stem for path in directory.glob("*/*.json")] == [server(2).id])
 
 
+@story
+async def test_what_went_while_nobody_was_told_is_reported_absent(host: Host) -> None:
+    """A server that moved away is not named any more, and the control plane waits to hear that it is gone: also
+    where the agent that was told so was killed before it said it, with the server there or not.
+    """
+    for number in (1, 2):
+        host.control.want(server(number))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(2)) is InstanceState.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
+    for number in (1, 2):
+        host.control.drop(server(number).id)
+    del host.driver.servers[server(2).id]
+    async with host.running():
+        gone = [server(number) for number in (1, 2)]
+        await until(
+            lambda: {host.control.state_of(each) for each in gone} == {InstanceState.ABSENT}
+        )
+        await until(lambda: not ThingFiles(host.directory / "wanted").load())
+
+
 @pytest.mark.parametrize("lost", ["another epoch", "an older copy"])
 def test_a_control_plane_that_lost_its_store_takes_no_server_along(host: Host, lost: str) -> None:
     @story
