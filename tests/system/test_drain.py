@@ -1,4 +1,7 @@
-"""A host is drained: its servers go to the other one with their disks, and come back, whatever of ours is killed or frozen."""
+"""A host is drained: its servers go to the other one with their disks, and come back, whatever of ours is killed or frozen.
+
+KUMOI_MOVE_KILLS says in how many moves something is, KUMOI_MOVE_KILLS_SEED which of all; both are printed.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,26 @@ import re
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from tests.system.live import LiveCloud, eventually, live_cloud, pings, ssh_banner
+from tests.system.moved import BOUND_S, FAULTS, Moved, counted, hurt, where
 from tests.system.tenant import Tenant, tenant
 
 from kumoi.config import HostSettings, read
-from kumoi.engine import sqlite
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
-
-BOUND_S = 60.0
-COUNT_EVERY_S = 0.1
+KILLS = int(os.environ.get("KUMOI_MOVE_KILLS", "2"))
+SEED = int(os.environ.get("KUMOI_MOVE_KILLS_SEED", "0")) or time.time_ns() % 1_000_000
 PINGS = 6_000
 MARKS = "sudo sh -c 'head -c 20000000 /dev/urandom > /big; ln /big /hard; mknod /pipe p; sync; md5sum /big'"
 SEEN = "sudo sh -c 'md5sum /big; stat -c %h /hard; stat -c %F /pipe'"
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600 + 60 * KILLS)]
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +52,6 @@ def user(first: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with tenant(first, "drain", tmp_path_factory.mktemp("user")) as user:
         user.wire("192.168.78.0/24")
         yield user
-
-
-def where(cloud: LiveCloud, server: Any) -> tuple[str, str]:
-    with cloud.connect(admin=True) as admin:
-        found = admin.compute.get_server(server.id)
-        return found.compute_host, found.status
 
 
 def running_on(server: Any, *clouds: LiveCloud) -> list[str]:
@@ -113,100 +110,6 @@ def test_a_server_leaves_a_drained_host_and_keeps_what_it_is(
     assert len(running_on(server, first, second)) == 1
 
 
-@dataclass
-class Moved:
-    """A server between two hosts, looked at in the store and from outside."""
-
-    clouds: dict[str, LiveCloud]
-    first: LiveCloud
-    server: Any
-    counts: list[int] = field(default_factory=list)
-
-    def step(self) -> str:
-        file = Path(self.first.here.state_dir) / "cloud/cloud.db"
-        with contextlib.closing(sqlite.driver().connect(f"file:{file}?mode=ro", uri=True)) as store:
-            query = "SELECT moving FROM server WHERE id = ?"
-            return str(store.execute(query, [self.server.id]).fetchone()[0])
-
-    def begin(self) -> tuple[str, str]:
-        """From where to where."""
-        source, _ = where(self.first, self.server)
-        (target,) = self.clouds.keys() - {source}
-        body = {"os-migrateLive": {"host": target, "block_migration": "auto"}}
-        path = f"/servers/{self.server.id}/action"
-        with self.first.connect(admin=True) as admin:
-            eventually(
-                lambda: admin.compute.post(path, json=body, microversion="2.80").ok,
-                within_s=BOUND_S,
-                what="its move begins",
-            )
-        return source, target
-
-    def at(self, step: str) -> None:
-        """Or later, where the step was too short to be seen."""
-        order = [
-            "copying", "emptying", "stopping", "finishing", "starting", "settling", "leaving", "",
-        ]  # fmt: skip
-        eventually(
-            lambda: order.index(self.step()) >= order.index(step), within_s=BOUND_S, what=step
-        )
-
-    def ended(self, status: str = "ACTIVE") -> str:
-        """Where it is, once nothing of the move is left anywhere."""
-        eventually(
-            lambda: self.step() == "" and where(self.first, self.server)[1] == status,
-            within_s=BOUND_S,
-            what="the move has ended",
-        )
-        now, _ = where(self.first, self.server)
-        with contextlib.suppress(TimeoutError):
-            eventually(lambda: self.left(now) == [], within_s=15, what="nothing is left")
-        assert self.left(now) == []
-        return now
-
-    def left(self, now: str) -> list[str]:
-        found = []
-        for name, cloud in self.clouds.items():
-            for kind in ("arrivals", "servers"):
-                place = cloud.here.agent_dir / "lxc" / kind / self.server.id
-                if place.exists() and (kind, name) != ("servers", now):
-                    found.append(str(place))
-        return found
-
-    def running(self) -> int:
-        """On how many hosts a process is in its control group."""
-        found = 0
-        for name in self.clouds:
-            groups = Path("/sys/fs/cgroup").glob(f"*/{name}.servers/{self.server.id}/cgroup.events")
-            for group in (
-                *groups,
-                Path(f"/sys/fs/cgroup/{name}.servers/{self.server.id}/cgroup.events"),
-            ):
-                with contextlib.suppress(OSError):
-                    found += "populated 1" in group.read_text()
-        return found
-
-
-@contextlib.contextmanager
-def counted(moved: Moved) -> Iterator[None]:
-    """Looked at all the time; never on two hosts."""
-    over = threading.Event()
-
-    def count() -> None:
-        while not over.wait(COUNT_EVERY_S):
-            moved.counts.append(moved.running())
-
-    counting = threading.Thread(target=count)
-    counting.start()
-    try:
-        yield
-    finally:
-        over.set()
-        counting.join()
-    assert max(moved.counts) == 1
-    assert min(moved.counts) == 0  # It was seen to stop: so both hosts are looked at.
-
-
 @pytest.fixture
 def moved(first: LiveCloud, second: LiveCloud, user: Tenant) -> Iterator[Moved]:
     server = user.server("moved")
@@ -230,6 +133,37 @@ def test_a_host_that_is_frozen_on_the_way_leaves_no_server_migrating(moved: Move
         finally:
             os.kill(pid, signal.SIGCONT)
         assert moved.ended() == target
+
+
+@pytest.fixture
+def balanced(user: Tenant, moved: Moved) -> Iterator[Moved]:
+    """Its way has all steps: it is waited for until its connections have ended, and until it listens again."""
+    (port,) = user.cloud.network.ports(device_id=moved.server.id)
+    moved.port_id = port.id
+    address = user.floating(moved.server)
+    eventually(lambda: ssh_banner(address), within_s=BOUND_S, what="it listens")
+    end = {"address": user.address(moved.server), "protocol_port": 22}
+    pool = {"protocol": "TCP", "lb_algorithm": "ROUND_ROBIN", "members": [end]}
+    listener = {"protocol": "TCP", "protocol_port": 2222, "default_pool": pool}
+    balancing = user.cloud.load_balancer
+    made = balancing.create_load_balancer(vip_subnet_id=user.subnet.id, listeners=[listener])
+    yield moved
+    balancing.delete_load_balancer(made.id, cascade=True)
+
+
+def test_whoever_is_killed_or_frozen_at_a_step_the_server_is_on_one_host_in_the_end(
+    balanced: Moved, record_property: Callable[[str, object], None]
+) -> None:
+    sys.stdout.write(f"KUMOI_MOVE_KILLS_SEED={SEED}\n")
+    dice = Random(SEED)
+    with counted(balanced):
+        for turn in range(KILLS):
+            if turn % len(FAULTS) == 0:
+                dice.shuffle(FAULTS)
+            sys.stdout.write(f"{turn}: {hurt(balanced, FAULTS[turn % len(FAULTS)])}\n")
+            sys.stdout.flush()
+    record_property("moves", KILLS)
+    record_property("looks", len(balanced.counts))
 
 
 def test_servers_come_back_in_another_order(
