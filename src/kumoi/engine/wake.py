@@ -15,7 +15,8 @@ import secrets
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+from weakref import WeakKeyDictionary
 
 import psycopg
 
@@ -133,13 +134,84 @@ class Alarm:
     for work, then wait for a hint `after` it, so that none is lost in between.
 
     It begins to listen shortly after it is made, and again after the database was away; each time
-    it rings, since hints before that were not received.
+    it rings, since hints before that were not received. Those of one event loop that listen to the same share a
+    listener: on PostgreSQL each would be a connection and a process of the server's, which every write wakes.
     """
 
     def __init__(self, listen: Callable[[], WakeListener]) -> None:
         self.count = 0
         self._rung = asyncio.Event()
+        self._ear = _Ear.of(listen)
+        self._ear.join(self)
+
+    def ring(self) -> None:
+        """Wake all that wait. Called in the event loop's own thread."""
+        self.count += 1
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+    async def wait(self, timeout_s: float, *, after: int) -> None:
+        """Returns once there was a hint after the given count, or the time is up. Raises the error
+        that ended the listening, which a database that is away does not.
+        """
+        self._ear.require_no_error()
+        if self.count > after:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._rung.wait()
+
+    async def close(self) -> None:
+        await self._ear.leave(self)
+
+
+class _Ear:
+    """One listener, opened again after the database was away, and the alarms that it rings. It ends with the last."""
+
+    _every: ClassVar[
+        WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Callable[[], WakeListener], _Ear]]
+    ] = WeakKeyDictionary()
+
+    def __init__(self, listen: Callable[[], WakeListener]) -> None:
+        self._alarms: set[Alarm] = set()
+        self._is_hearing = False
         self._listening = asyncio.create_task(self._listen(listen), name="alarm")
+
+    @classmethod
+    def of(cls, listen: Callable[[], WakeListener]) -> _Ear:
+        """The one of this event loop; another where nobody is left of it, or an error has ended it."""
+        ears = cls._every.setdefault(asyncio.get_running_loop(), {})
+        ear = ears.get(listen)
+        if ear is None or ear.is_over:
+            ear = ears[listen] = cls(listen)
+        return ear
+
+    @property
+    def is_over(self) -> bool:
+        return not self._alarms or self._listening.done()
+
+    def join(self, alarm: Alarm) -> None:
+        self._alarms.add(alarm)
+        if self._is_hearing:
+            asyncio.get_running_loop().call_soon(alarm.ring)
+
+    async def leave(self, alarm: Alarm) -> None:
+        self._alarms.discard(alarm)
+        if self._alarms:
+            return
+        ears = self._every.get(asyncio.get_running_loop(), {})
+        for listen in [each for each, ear in ears.items() if ear is self]:
+            del ears[listen]
+        self._listening.cancel()
+        await asyncio.gather(self._listening, return_exceptions=True)
+
+    def require_no_error(self) -> None:
+        if self._listening.done():
+            self._listening.result()
+
+    def _ring(self) -> None:
+        for alarm in tuple(self._alarms):
+            alarm.ring()
 
     async def _listen(self, listen: Callable[[], WakeListener]) -> None:
         failures = 0
@@ -165,34 +237,14 @@ class Alarm:
             except StoreLost:
                 loop.remove_reader(descriptor)
                 deaf.set()
-            self.ring()
+            self._ring()
 
         loop.add_reader(descriptor, hear)
-        self.ring()
+        self._is_hearing = True
+        self._ring()
         try:
             await deaf.wait()
         finally:
+            self._is_hearing = False
             loop.remove_reader(descriptor)
             listener.close()
-
-    def ring(self) -> None:
-        """Wake all that wait. Called in the event loop's own thread."""
-        self.count += 1
-        self._rung.set()
-        self._rung = asyncio.Event()
-
-    async def wait(self, timeout_s: float, *, after: int) -> None:
-        """Returns once there was a hint after the given count, or the time is up. Raises the error
-        that ended the listening, which a database that is away does not.
-        """
-        if self._listening.done():
-            self._listening.result()
-        if self.count > after:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._rung.wait()
-
-    async def close(self) -> None:
-        self._listening.cancel()
-        await asyncio.gather(self._listening, return_exceptions=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import select
 import sys
 import threading
@@ -15,8 +16,10 @@ from kumoi.base.clock import Clock, SetClock
 from kumoi.base.process import run
 from kumoi.engine import feed, holder, lease, schema
 from kumoi.engine.db import Database, now
+from kumoi.engine.wake import Alarm, WakeListener
 
 SECRET = "xyzzy"
+BOUND_S = 30.0
 TOKEN_MAX = 36  # As wide as the column.
 
 
@@ -89,6 +92,39 @@ def test_a_write_wakes_every_listener(store_url: str, database: Database, tmp_pa
         assert select.select([listener], [], [], 0)[0] == []
         listener.close()
     twin.close()
+
+
+def test_alarms_of_one_process_share_a_listener_until_the_last_is_closed(
+    database: Database,
+) -> None:
+    listeners: list[WakeListener] = []
+
+    def listen() -> WakeListener:
+        listeners.append(database.listen())
+        return listeners[-1]
+
+    async def story() -> None:
+        one, other = Alarm(listen), Alarm(listen)
+        for alarm in (one, other):
+            await alarm.wait(BOUND_S, after=0)
+        late = Alarm(listen)
+        await late.wait(BOUND_S, after=0)  # It rings for who comes when it listens already.
+        await one.close()
+        seen = [alarm.count for alarm in (other, late)]
+        with database.write():
+            pass
+        for alarm, count in zip((other, late), seen, strict=True):
+            await alarm.wait(BOUND_S, after=count)
+            assert alarm.count > count
+        await other.close()
+        await late.close()
+        assert len(listeners) == 1
+        again = Alarm(listen)
+        await again.wait(BOUND_S, after=0)
+        await again.close()
+        assert len(listeners) == 2
+
+    asyncio.run(story())
 
 
 def test_a_write_that_says_so_wakes_nobody(database: Database) -> None:
