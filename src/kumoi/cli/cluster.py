@@ -27,7 +27,7 @@ from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.engine.db import Database
 from kumoi.hosts.cluster import databases, join_token, ovn_members
 from kumoi.hosts.units import keeper
-from kumoi.hosts.wires import virtual
+from kumoi.hosts.wires import keepalived, virtual
 
 TTL = "1h"
 TTL_MAX = timedelta(days=7)
@@ -204,6 +204,7 @@ def status(args: argparse.Namespace) -> int:
     expected = _expected(cloud, here)
     ovn = ovn_members.look(cloud, here)
     seen = copies.look(cloud, here) if members.have_stores(cloud) else None
+    holders = keepalived.holders(cloud, [here, *choice.others_here(cloud, here)])
     if args.json:
         shown = {
             "name": cloud.name,
@@ -211,6 +212,8 @@ def status(args: argparse.Namespace) -> int:
             "underlay": cloud.underlay_cidr,
             "control_plane": here.name,
             "control_hosts": [host.table for host in cloud.control_hosts],
+            "shared_address": cloud.shared_address,
+            "shared_address_holders": holders,
             "store": asdict(databases.look(cloud, here)) if cloud.is_replicated else None,
             "ovn": [asdict(each) for each in ovn],
             "copies": seen.table if seen else None,
@@ -222,6 +225,8 @@ def status(args: argparse.Namespace) -> int:
         out = console()
         how = "open to other hosts" if cloud.is_cluster else "of one host"
         out.print(f"The cloud {cloud.name} is {how}; {_control_plane(cloud, here)}")
+        if cloud.shared_address:
+            out.print(_shared_address(cloud, holders))
         for each in ovn:
             out.print(ovn_members.words(each))
         host.show(hosts)
@@ -250,6 +255,14 @@ def _control_plane(cloud: CloudSettings, here: HostSettings) -> str:
         f"its stores follow {found.leader} on {', '.join(found.followers)}{missing}. APIs, workers and the pipeline run on each of these, which "
         "have images, pushed repositories and the authorities' keys as well"
     )
+
+
+def _shared_address(cloud: CloudSettings, holders: list[str]) -> str:
+    """Where clients are, and who answers there."""
+    found = f"Clients are at {cloud.shared_address}"
+    if not holders:
+        return f"[red]{found}, which no host on this machine has[/]"
+    return f"{found}, which {' and '.join(holders)} has"
 
 
 def _expected(cloud: CloudSettings, here: HostSettings) -> list[dict[str, Any]]:

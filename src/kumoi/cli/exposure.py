@@ -135,6 +135,8 @@ def in_namespaces(cloud: CloudSettings, host: HostSettings) -> list[ExposedEndpo
     def reached(place: str, bound: sockets.Bound) -> str:
         if bound.is_loopback:
             return LOOPBACK
+        if bound.address == cloud.shared_address:
+            return reached_by(cloud, bound)
         is_pipeline = place == host.control_namespace and bound.port == cloud.pipeline_port
         return TENANTS if is_pipeline else UNDERLAY  # By the edge: runners.
 
@@ -157,7 +159,7 @@ def reached_by(cloud: CloudSettings, bound: sockets.Bound) -> str:
     if (
         bound.protocol == "tcp"
         and bound.port in public
-        and (bound.is_any or bound.address == cloud.public_address)
+        and (bound.is_any or bound.address in (cloud.public_address, cloud.client_address))
     ):
         return TENANTS
     underlay = cloud.own_addresses - {cloud.public_address}

@@ -57,6 +57,9 @@ def test_what_goes_out_and_other_groups_open_nothing() -> None:
         ("tcp", "0.0.0.0", 22, NETWORKS),
         ("tcp", "10.2.0.1", 5001, UNDERLAY),
         ("tcp", "10.2.0.13", 5000, UNDERLAY),
+        ("tcp", "10.2.0.9", 5000, TENANTS),
+        ("tcp", "10.2.0.9", 5002, TENANTS),
+        ("tcp", "10.2.0.9", 22, UNDERLAY),
         ("tcp", "127.0.0.1", 5000, LOOPBACK),
         ("tcp", "192.168.0.1", 5000, NETWORKS),
     ],
@@ -66,6 +69,9 @@ def test_tenants_reach_what_the_edge_lets_through(
 ) -> None:
     listed = tuple(ControlHost(f"h{n}", f"10.2.0.{n}") for n in (1, 13, 14))
     cloud = CloudSettings(
-        public_cidr="10.1.0.0/24", underlay_cidr="10.2.0.0/28", control_hosts=listed
+        public_cidr="10.1.0.0/24",
+        underlay_cidr="10.2.0.0/28",
+        control_hosts=listed,
+        shared_address="10.2.0.9",
     )
     assert reached_by(cloud, Bound(protocol, address, port, 0)) == who

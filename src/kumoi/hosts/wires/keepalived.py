@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import grp
 import os
+from collections.abc import Iterable
 
 from kumoi import members
 from kumoi.base import files
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.units import rights, users
+from kumoi.hosts.units.table import namespace_path
 from kumoi.hosts.wires import links
 
 PRIORITY = 100
@@ -55,6 +57,19 @@ vrrp_instance clients {{
   }}
 }}
 """
+
+
+def holders(cloud: CloudSettings, hosts: Iterable[HostSettings]) -> list[str]:
+    """Those of these hosts, all on this machine, whose link has the shared address: one, none while it moves, or
+    two for a while.
+    """
+    there = (host for host in hosts if members.shares_address(cloud, host))
+    return [
+        host.name
+        for host in there
+        if (host.control_namespace is None or namespace_path(host.control_namespace).exists())
+        and cloud.shared_address in links.addresses(host.control_namespace)
+    ]
 
 
 def ensure_file(cloud: CloudSettings, host: HostSettings) -> None:

@@ -185,9 +185,9 @@ def names() -> set[str]:
         return {link.get("ifname") for link in here.get_links()}
 
 
-def addresses() -> list[str]:
-    """IPv4 addresses of the machine's own namespace."""
-    with IPRoute() as here:
+def addresses(namespace: str | None = None) -> list[str]:
+    """IPv4 addresses of the machine's own namespace, or of another."""
+    with _attempt("look at addresses"), _inside(namespace) as here:
         return [address.get("address") for address in here.get_addr(family=socket.AF_INET)]
 
 

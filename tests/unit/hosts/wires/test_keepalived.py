@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.control_host import ControlHost
-from kumoi.hosts.wires import keepalived
+from kumoi.hosts.wires import keepalived, links
 
 LISTED = tuple(ControlHost(f"t1-host{n}", f"10.0.5.{n}") for n in (1, 13, 14))
 CLOUD = CloudSettings(
@@ -44,3 +49,19 @@ vrrp_instance clients {
 
 def test_members_speak_by_their_own_addresses_and_the_shared_one_is_where_clients_are() -> None:
     assert keepalived.text(CLOUD, SECOND, own_link="control", link="eth0") == TEXT
+
+
+def test_who_has_the_address_is_seen_in_each_control_planes_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    third = replace(SECOND, name="t1-host14")
+    joined = replace(SECOND, name="t1-host4")  # It has no control plane, so it has nothing to hold.
+    seen = {"t1-host13-control": ["10.0.5.13", "10.0.5.12"], "t1-host14-control": ["10.0.5.14"]}
+    monkeypatch.setattr(links, "addresses", seen.__getitem__)
+    monkeypatch.setattr(keepalived, "namespace_path", lambda name: tmp_path / name)
+    for name in seen:
+        (tmp_path / name).touch()
+    assert keepalived.holders(CLOUD, [SECOND, third, joined]) == ["t1-host13"]
+    (tmp_path / "t1-host13-control").unlink()  # That host is down.
+    assert keepalived.holders(CLOUD, [SECOND, third, joined]) == []
+    assert keepalived.holders(replace(CLOUD, shared_address=""), [SECOND, third]) == []
