@@ -1,4 +1,6 @@
-"""A store on three hosts of one machine: their members of etcd and PostgreSQL, and nothing else of a cloud."""
+"""A store on three hosts of one machine: their members of etcd and PostgreSQL, an address that they share, and
+nothing else of a cloud.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ from kumoi.engine.db import Database
 from kumoi.engine.schema import metadata
 from kumoi.hosts import boot
 from kumoi.hosts.cluster import databases, handover
-from kumoi.hosts.first_use import engines_pki
+from kumoi.hosts.first_use import engines_pki, pki
 from kumoi.hosts.units import keeper, ownership, releases, table, users
-from kumoi.hosts.wires import links, virtual
+from kumoi.hosts.wires import keepalived, links, virtual
 
 NUMBERS = (1, 2, 3)
 LEADER_S = 60.0
@@ -33,7 +35,10 @@ class StoreMembers:
     def __init__(self, name: str, parent: Path, octet: int) -> None:
         listed = tuple(ControlHost(f"{name}-host{n}", f"10.201.{octet}.{128 + n}") for n in NUMBERS)
         self.cloud = CloudSettings(
-            name=name, underlay_cidr=f"10.201.{octet}.128/28", control_hosts=listed
+            name=name,
+            underlay_cidr=f"10.201.{octet}.128/28",
+            control_hosts=listed,
+            shared_address=f"10.201.{octet}.137",
         )
         self.hosts = [
             HostSettings(
@@ -67,10 +72,12 @@ class StoreMembers:
             config.write(self.cloud, host.state)
             config.write(host, host.state)
         first, *others = self.hosts
+        pki.ensure(self.cloud, first, Clock().now())
         engines_pki.ensure(self.cloud, first, others, Clock().now())
         for host in self.hosts:
             users.ensure(self.cloud, host)
             ownership.ensure(self.cloud, host)
+            keepalived.ensure_file(self.cloud, host)
             self.start_host(host)
         databases.wait_for_leader(self.cloud, first, timeout_s=LEADER_S)
         databases.ensure(self.cloud, first)
@@ -94,6 +101,11 @@ class StoreMembers:
     def _set_link(self, host: HostSettings, state: str) -> None:
         veth = virtual.control_veth(self.cloud, host)
         process.run(["ip", "link", "set", "dev", veth.name, state])
+
+    def holder(self) -> HostSettings | None:
+        """Who has the shared address, where it is one."""
+        found = keepalived.holders(self.cloud, self.hosts)
+        return next((host for host in self.hosts if [host.name] == found), None)
 
     def open(self) -> Database:
         """As a role of the first host does."""

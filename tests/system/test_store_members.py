@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.system.conftest import STATE_PARENT
+from tests.system.live import eventually
 from tests.system.slots import free_slot
 from tests.system.store_members import StoreMembers
 
@@ -27,6 +28,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 WRITERS = 3
 BEFORE_S, AFTER_S = 2.0, 3.0
 KILLED_WITHIN_S, LOST_WITHIN_S = 12.0, 32.0
+MOVED_WITHIN_S = 40.0
 CUT_OFF_WITHIN_S = (
     75.0  # Where etcd's leader is cut off as well, leases begin anew; seen: 26 to 53 s.
 )
@@ -129,6 +131,24 @@ def test_writes_wait_for_another_leader_and_none_fails_or_is_lost(
     if what == "host":  # Whose PostgreSQL is killed may lead again, begun in its place.
         assert store.leader() != leader
         store.start_host(leader)
+
+
+def test_the_address_that_control_hosts_share_moves_from_one_that_is_lost_and_stays_there(
+    store: StoreMembers,
+) -> None:
+    store.wait_until_whole()
+    before = eventually(store.holder, within_s=MOVED_WITHIN_S, what="one has the address")
+    store.lose_host(before)
+    try:
+        after = eventually(store.holder, within_s=MOVED_WITHIN_S, what="another has the address")
+    finally:
+        store.start_host(before)
+    assert after != before
+    store.wait_for_follower(before)
+    status = keeper.of(store.cloud, before).read_status()
+    assert status is not None
+    assert members.KEEPALIVED in {unit.name for unit in status.units if unit.state == "running"}
+    assert eventually(store.holder, within_s=MOVED_WITHIN_S, what="one has it") == after
 
 
 def test_a_leader_whose_link_is_cut_is_replaced_and_follows_once_it_is_mended(
