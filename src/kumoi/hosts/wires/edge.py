@@ -114,16 +114,22 @@ def ensure_underlay(cloud: CloudSettings, bridge: str) -> None:
         links.delete_link(veth.name)
         return
     links.ensure_veth(veth)
-    if cloud.shared_address:  # Whoever has it: the first host answers by its other link.
-        loose = "net.ipv4.conf.{}.rp_filter=2"
-        process.run(["sysctl", "--quiet", "--write", loose.format(bridge)])
-        process.run(
-            ["sysctl", "--quiet", "--write", loose.format(MACHINE)], namespace=cloud.edge_name
-        )
+    if cloud.shared_address:
+        _let_answers_come_by_another_link(cloud, bridge)
     for name, inside in ((veth.name, None), (UNDERLAY, cloud.edge_name)):
         links.disable_offload(name, namespace=inside)
     for address in (*found, *_shared(cloud)):
         links.ensure_route(UNDERLAY, to=f"{address}/32", namespace=cloud.edge_name)
+
+
+def _let_answers_come_by_another_link(cloud: CloudSettings, bridge: str) -> None:
+    """Where the first host has the shared address, servers ask by the underlay, and the machine answers by its
+    other link, whose end here has no address: so loose is not loose enough (fib_validate_source).
+    """
+    process.run(["sysctl", "--quiet", "--write", f"net.ipv4.conf.{bridge}.rp_filter=2"])
+    wanted = {UNDERLAY: 1, MACHINE: 0, "all": 0}  # The strictest of a link and all counts.
+    assignments = [f"net.ipv4.conf.{link}.rp_filter={value}" for link, value in wanted.items()]
+    process.run(["sysctl", "--quiet", "--write", *assignments], namespace=cloud.edge_name)
 
 
 def delete(cloud: CloudSettings) -> None:
