@@ -19,8 +19,8 @@ import difflib
 import enum
 import ipaddress
 import tomllib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -30,6 +30,7 @@ from kumoi.base.errors import Invalid
 from kumoi.base.files import Promise
 from kumoi.components import Api
 from kumoi.control_host import ControlHost
+from kumoi.setting import key, names, of_type
 
 CLOUD_FILE = "cloud.toml"
 HOST_FILE = "host.toml"
@@ -56,11 +57,6 @@ class Keeper(enum.StrEnum):
 
     SYSTEMD = "systemd"
     KUMOI = "kumoi"  # Our own supervisor.
-
-
-def key(default: Any, meaning: str, *, one_of: Collection[str] = ()) -> Any:
-    """One setting: its default, its meaning, and the words that its list may have."""
-    return field(default=default, metadata={"meaning": meaning, "one_of": tuple(one_of)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +400,7 @@ class Parsed(Generic[Settings]):
         for item in fields(self.settings):
             if item.metadata["one_of"]:
                 words += (f"{item.name}.{word}" for word in getattr(self.settings, item.name))
-        known = _names(self.settings)
+        known = names(self.settings)
         return [name for name in (*self.unknown, *words) if name not in known]
 
     def require_known(self) -> Settings:
@@ -413,17 +409,10 @@ class Parsed(Generic[Settings]):
         """
         for name in self.unknown_names:
             if name not in self.written:
-                near = difflib.get_close_matches(name, _names(self.settings), n=1, cutoff=0.5)
+                near = difflib.get_close_matches(name, names(self.settings), n=1, cutoff=0.5)
                 hint = f": did you mean {near[0]}?" if near else ""
                 raise Invalid(f"there is no setting {name}{hint}", field=name)
         return self.settings
-
-
-def _names(settings: CloudSettings | HostSettings) -> list[str]:
-    """Every key, and every word that a list may have, as "key.word"."""
-    items = fields(settings)
-    words: list[str] = [f"{item.name}.{word}" for item in items for word in item.metadata["one_of"]]
-    return [*(item.name for item in items), *words]
 
 
 def parse(kind: type[Settings], text: str) -> Parsed[Settings]:
@@ -437,7 +426,7 @@ def parse(kind: type[Settings], text: str) -> Parsed[Settings]:
         raise Invalid(f"setting {WRITTEN} must be list, not {written!r}", field=WRITTEN)
     known = {item.name: item for item in fields(kind)}
     values = {
-        name: _of_type(name, value, known[name].default)
+        name: of_type(name, value, known[name].default)
         for name, value in raw.items()
         if name in known
     }
@@ -450,21 +439,6 @@ def parse(kind: type[Settings], text: str) -> Parsed[Settings]:
         control_host.check(hosts, settings.underlay_cidr, settings.control_address)
         control_host.check_shared(shared, hosts, settings.public_address)
     return Parsed(settings, unknown, frozenset(map(str, written)))
-
-
-def _of_type(name: str, value: Any, default: Any) -> Any:
-    if name == control_host.KEY:
-        return control_host.parse(value)
-    if isinstance(default, tuple):
-        if isinstance(value, list) and all(type(item) is str for item in value):
-            return tuple(value)
-        raise Invalid(f"setting {name} must be a list of words, not {value!r}", field=name)
-    if type(default) is float and type(value) is int:
-        return float(value)
-    if type(value) is not type(default):
-        wanted = type(default).__name__
-        raise Invalid(f"setting {name} must be {wanted}, not {value!r}", field=name)
-    return value
 
 
 def file_of(kind: type[CloudSettings | HostSettings], directory: Path) -> Path:
@@ -500,7 +474,7 @@ def render(settings: CloudSettings | HostSettings, unknown: Mapping[str, Any] | 
         lines += [f"# {item.metadata['meaning']}", f"{item.name} = {toml.written(value)}", ""]
     for name, value in (unknown or {}).items():
         lines += ["# Of another release.", f"{toml.written(name)} = {toml.written(value)}", ""]
-    written = [*_names(settings), *(unknown or {})]
+    written = [*names(settings), *(unknown or {})]
     return "\n".join([*lines, f"# {WRITTEN_MEANING}", f"{WRITTEN} = {toml.written(written)}", ""])
 
 

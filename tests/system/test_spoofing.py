@@ -52,7 +52,7 @@ from kumoi.cloud.drivers.network.interface import (
     Topology,
 )
 from kumoi.cloud.drivers.network.ovn import switching
-from kumoi.hosts.units import table
+from kumoi.hosts.units import switch, table
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
@@ -409,7 +409,7 @@ def control(world: World) -> Path:
 
 
 def limit(world: World, per_zone: int) -> None:
-    for command in table.connection_limits(control(world), per_zone=per_zone):
+    for command in switch.connection_limits(control(world), per_zone=per_zone):
         process.run(command)
 
 
@@ -421,15 +421,15 @@ def test_a_port_that_fills_its_table_of_connections_fills_nobody_elses(world: Wo
         assert remembered(world) <= FEW
     finally:
         process.run([*appctl(world), "dpctl/flush-conntrack"])
-        limit(world, table.CONNECTIONS_PER_ZONE)
+        limit(world, switch.CONNECTIONS_PER_ZONE)
 
 
 def test_every_zone_has_its_limit_from_the_switchs_start(world: World) -> None:
     shown = process.run([*appctl(world), "dpctl/ct-get-limits"]).out
     limits = set(re.findall(r"limit=(\d+),", shown))
-    assert limits == {str(table.CONNECTIONS_PER_ZONE)}, shown[:200]
+    assert limits == {str(switch.CONNECTIONS_PER_ZONE)}, shown[:200]
     asked = process.run([*appctl(world), "dpctl/ct-get-maxconns"]).out
-    assert int(asked) == table.CONNECTIONS_TOGETHER
+    assert int(asked) == switch.CONNECTIONS_TOGETHER
 
 
 def test_within_its_limit_a_port_takes_as_many_as_it_likes(world: World) -> None:

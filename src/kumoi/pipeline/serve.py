@@ -113,19 +113,7 @@ async def serve(
         alarm.ring()
 
     activation.on_drain.append(end_waiting)
-    certificates = Certificates(host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key")
-    limits = ConnectionLimits.of(cloud)
-    recorder = Recorder(database, clock)
-    listeners = [
-        Listener(
-            _app(pipeline, address, recorder),
-            address,
-            cloud.pipeline_port,
-            certificates,
-            limits=limits,
-        )
-        for address in addresses.of_pipelines(cloud, host)
-    ]
+    listeners = _listeners(pipeline, host)
     loops = (
         Loop("pipeline.heads", heads.round, HEADS_EVERY_S),
         *_loops_of_git_hosts(pipeline, heads),
@@ -143,6 +131,23 @@ async def serve(
                 group.create_task(loop.run(each, database))
     finally:
         await alarm.close()
+
+
+def _listeners(of: Pipeline, host: HostSettings) -> list[Listener]:
+    """At each address of this host."""
+    certificates = Certificates(host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key")
+    limits = ConnectionLimits.of(of.cloud)
+    recorder = Recorder(of.database, of.clock)
+    return [
+        Listener(
+            _app(of, address, recorder),
+            address,
+            of.cloud.pipeline_port,
+            certificates,
+            limits=limits,
+        )
+        for address in addresses.of_pipelines(of.cloud, host)
+    ]
 
 
 def _app(pipeline: Pipeline, address: str, recorder: Recorder) -> App:

@@ -42,7 +42,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Health:
+class HealthCheck:
     asked: list[Asked]
     tls: ssl.SSLContext
     written: int | None = field(default=None)
@@ -65,7 +65,9 @@ class Health:
 
 async def serve(cloud: CloudSettings, host: HostSettings) -> None:
     """Until cancelled."""
-    health = Health(_asked(cloud, host), ssl.create_default_context(cafile=host.pki_dir / "ca.crt"))
+    health = HealthCheck(
+        _asked(cloud, host), ssl.create_default_context(cafile=host.pki_dir / "ca.crt")
+    )
     while True:
         found = await health.look()
         if found != health.written:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,14 +15,11 @@ from pathlib import Path
 
 from kumoi import addresses, members
 from kumoi.config import CloudSettings, HostSettings, Role
-from kumoi.hosts.units import rights, users
+from kumoi.hosts.units import rights, switch, users
 from kumoi.hosts.units.confinement import Confinement, launched
 from kumoi.hosts.units.releases import Release
 from kumoi.members import NORTHBOUND, OVN_DATABASES, SOUTHBOUND, OvnDatabase
 
-CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
-CONNECTION_ZONES = 8_192
-CONNECTIONS_PER_ZONE, CONNECTIONS_TOGETHER = 250_000, 2_000_000
 HEAP = (
     ("MALLOC_ARENA_MAX", "1"),  # Python's threads take turns: a heap for each only costs room.
     # Both would grow with what is freed, and an API keep 50 MiB after its first images. With the 128 KiB
@@ -412,7 +408,7 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
         listens=remote,
         namespace=inside,
     )
-    switch = _engine(
+    datapath = _engine(
         cloud,
         host,
         "ovs-vswitchd",
@@ -422,9 +418,9 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
         namespace=inside,
         needs=("ovs-db",),
         then=(
-            *_switch_settings(cloud, host),
-            *connection_limits(run / "ovs-vswitchd.ctl"),
-            *_no_empty_translation(remote),
+            *switch.settings(cloud, host),
+            *switch.connection_limits(run / "ovs-vswitchd.ctl"),
+            *switch.no_empty_translation(remote),
         ),
     )
     is_near = Role.NETWORK in host.roles and not members.has_ovn_member(cloud, host)
@@ -439,84 +435,6 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
         listens=f"unix:{run / 'br-int.mgmt'}",
         namespace=inside,
         needs=("ovs-vswitchd", SOUTHBOUND.unit),
-        then=_southbound_members(cloud, host),
+        then=switch.southbound_members(cloud, host),
     )
-    return [database, switch, controller]
-
-
-def southbound_key(host: HostSettings) -> str:
-    """Of the switch's external_ids: OVN prefers it to `ovn-remote`, which is told by another unit."""
-    return f"ovn-remote-{host.name}"
-
-
-def _southbound_members(cloud: CloudSettings, host: HostSettings) -> tuple[tuple[str, ...], ...]:
-    if not cloud.is_replicated:
-        return ()
-    value = f'external-ids:{southbound_key(host)}="{members.ovn_remotes(cloud, SOUTHBOUND)}"'
-    return (("ovs-vsctl", f"--db={host.switch_remote}", "--timeout=10", "set", "open", ".", value),)
-
-
-def connection_limits(
-    control: Path, *, per_zone: int = CONNECTIONS_PER_ZONE
-) -> tuple[tuple[str, ...], ...]:
-    """How many connections a switch remembers, in a table that all ports of its host share. OVN gives
-    each port, and each router twice, a zone of it: the lowest number that is free. What fills its own
-    zone makes no new connections, and its neighbours do. OVS 3.1 counts the zones of a default limit
-    together, so each has one; no path of a release is in it, as a switch is not started anew for that.
-    """
-    ask = f"exec ovs-appctl -t {shlex.quote(str(control))} dpctl/ct-set-"
-    zones = f"$(seq -f zone=%.0f,limit={per_zone} 1 {CONNECTION_ZONES})"
-    return (
-        ("sh", "-c", f"{ask}limits {zones}"),
-        ("sh", "-c", f"{ask}maxconns {CONNECTIONS_TOGETHER}"),
-    )
-
-
-def _no_empty_translation(remote: str) -> tuple[tuple[str, ...], ...]:
-    """Tell OVN's controller that the switch cannot translate an address to itself, which OVN would ask for with
-    every connection that a security group lets through. Open vSwitch 3.1 can, and aborts
-    (`conn_update_state`) when such a connection's addresses and ports come again before it has forgotten
-    them. The switch says once what it can, when it has begun and there is a row to say it in; so this
-    comes after it was heard to answer.
-    """
-    ask = f"ovs-vsctl --db={remote} --timeout=10"
-    row = f"{ask} get open . datapaths:netdev"
-    make = f"{ask} -- --id=@made create datapath datapath_version=0 -- set open . datapaths:netdev=@made"
-    return (
-        ("sh", "-c", f"{row} >/dev/null 2>&1 || {make} >/dev/null"),
-        ("sh", "-c", f"{ask} set datapath $({row}) capabilities:ct_zero_snat=false"),
-    )
-
-
-def _switch_settings(cloud: CloudSettings, host: HostSettings) -> tuple[tuple[str, ...], ...]:
-    """The virtual host's bridges, and its tunnel address: a user-space switch takes its bridges'
-    links along when it dies, so the address is given again at every start.
-    """
-    prefix = cloud.underlay_cidr.partition("/")[2]
-    external_ids = {
-        "system-id": host.name,
-        "hostname": host.name,
-        "ovn-remote": f'"{members.first_southbound(cloud, host)}"',
-        "ovn-encap-type": "geneve",
-        "ovn-encap-ip": host.underlay_address,
-        "ovn-bridge-datapath-type": "netdev",
-        **({"ovn-bridge-mappings": "physnet1:br-ex"} if host.has_edge else {}),
-        "ovn-ofctrl-wait-before-clear": str(CONTROLLER_LOST_WAIT_MS),
-    }
-    bridges = {"br-phy": "eth0"}
-    if host.has_edge:
-        bridges["br-ex"] = "eth1"
-    configure = ["ovs-vsctl", f"--db={host.switch_remote}", "--timeout=10"]
-    configure += ["--", "set", "open", "."]
-    configure += [f"external-ids:{key}={value}" for key, value in external_ids.items()]
-    for bridge, port in bridges.items():
-        configure += ["--", "--may-exist", "add-br", bridge]
-        configure += ["--", "set", "bridge", bridge, "datapath_type=netdev"]
-        configure += ["--", "--may-exist", "add-port", bridge, port]
-    address = f"{host.underlay_address}/{prefix}"
-    return (
-        ("ovs-vsctl", f"--db={host.switch_remote}", "--no-wait", "--timeout=10", "init"),
-        tuple(configure),
-        ("ip", "-n", host.name, "address", "replace", address, "dev", "br-phy"),
-        ("ip", "-n", host.name, "link", "set", "dev", "br-phy", "up"),
-    )
+    return [database, datapath, controller]

@@ -28,7 +28,7 @@ from pathlib import Path
 from kumoi import members
 from kumoi.base import namespace, process
 from kumoi.config import CONTROL, CloudSettings, HostSettings, Role
-from kumoi.hosts.units import database_file, running, table
+from kumoi.hosts.units import database_file, running, switch, table
 from kumoi.hosts.units.database_file import RaftMember
 from kumoi.hosts.wires import edge, links, neighbours, sockets
 from kumoi.members import NORTHBOUND, OVN_DATABASES, SOUTHBOUND, OvnDatabase
@@ -149,7 +149,7 @@ def forget_other_gateways(cloud: CloudSettings, host: HostSettings) -> None:
 
 def forget_southbound_members(host: HostSettings) -> None:
     """Of a cluster that is none any more: the host's controller goes where its switch's settings say."""
-    remove = ["remove", "open", ".", "external_ids", table.southbound_key(host)]
+    remove = ["remove", "open", ".", "external_ids", switch.southbound_key(host)]
     process.run(["ovs-vsctl", f"--db={host.switch_remote}", "--timeout=10", *remove])
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.cluster import health
-from kumoi.hosts.cluster.health import Asked, Health
+from kumoi.hosts.cluster.health import Asked, HealthCheck
 from kumoi.hosts.first_use import pki
 
 CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
@@ -45,7 +45,7 @@ def added(tmp_path: Path, api: Handler, pipeline: Handler, *, looks: int) -> int
             server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=served)
             asked.append(Asked(role, "127.0.0.1", server.sockets[0].getsockname()[1]))
         tls = ssl.create_default_context(cafile=host.pki_dir / "ca.crt")
-        found = Health(asked, tls)
+        found = HealthCheck(asked, tls)
         for _ in range(looks - 1):
             await found.look()
         return await found.look()
