@@ -3,6 +3,7 @@ from __future__ import annotations
 import typing
 
 import msgspec
+import msgspec._utils
 import pytest
 
 from kumoi.engine.http import shapes
@@ -12,7 +13,7 @@ def test_a_shape_that_was_prepared_is_learnt_no_more_at_its_first_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     learnt: list[str] = []
-    look = typing._eval_type  # type: ignore[attr-defined]
+    look = vars(msgspec._utils)["_eval_type"]  # From `typing`, or of msgspec itself since 0.23.
 
     def noting(annotation: typing.ForwardRef, *args: object, **named: object) -> object:
         learnt.append(annotation.__forward_arg__)
