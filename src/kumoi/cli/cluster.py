@@ -257,12 +257,12 @@ def _control_plane(cloud: CloudSettings, here: HostSettings) -> str:
     )
 
 
-def _shared_address(cloud: CloudSettings, holders: list[str]) -> str:
+def _shared_address(cloud: CloudSettings, holders: list[str]) -> Text:
     """Where clients are, and who answers there."""
     found = f"Clients are at {cloud.shared_address}"
     if not holders:
-        return f"[red]{found}, which no host on this machine has[/]"
-    return f"{found}, which {' and '.join(holders)} has"
+        return Text(f"{found}, which no host on this machine has", "red")
+    return Text(f"{found}, which {' and '.join(holders)} has")
 
 
 def _expected(cloud: CloudSettings, here: HostSettings) -> list[dict[str, Any]]:
