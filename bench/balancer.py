@@ -16,7 +16,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from bench.measure import Figure, until
 from kumoi import config
 from kumoi.base import namespace
 from kumoi.base.process import run
-from kumoi.cloud.drivers.instance import kernel
 from kumoi.cloud.drivers.load_balancer.station import prefix
 from kumoi.config import HostSettings
 from kumoi.hosts.install import packages
@@ -194,14 +192,7 @@ def _held_mib(pid: int) -> tuple[float, float]:
 
 def _inside(pid: int, work: Callable[[], Any]) -> Any:
     """Done in a process's network."""
-
-    def enter() -> Any:
-        with Path(f"/proc/{pid}/ns/net").open("rb") as opened:
-            kernel.enter_network(opened.fileno())
-        return work()
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(enter).result()
+    return namespace.within(Path(f"/proc/{pid}/ns/net"), work)
 
 
 @contextlib.contextmanager

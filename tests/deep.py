@@ -8,10 +8,10 @@ from pathlib import Path
 LEVELS = 3_000
 
 
-def make(top: Path) -> int:
+def make(top: Path, levels: int = LEVELS) -> int:
     """An open descriptor of the deepest. Whoever makes them removes them: pytest could not."""
     here = os.open(top, os.O_RDONLY)
-    for _ in range(LEVELS):
+    for _ in range(levels):
         os.mkdir("d", dir_fd=here)
         inner = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)

@@ -25,7 +25,9 @@ def _faults(path: Path) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "[/]" in node.value:
-            found.append(f"line {node.lineno} has a text with markup, which is printed as it stands")
+            found.append(
+                f"line {node.lineno} has a text with markup, which is printed as it stands"
+            )
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             if name in ("print", "Console", "rich.print", "rich.get_console", "pprint"):

@@ -20,7 +20,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -34,12 +33,12 @@ from pyroute2.netlink.exceptions import NetlinkError
 from tests import host_messages
 from tests.host_messages import ServerReport
 
-from kumoi.base import log, trees
+from kumoi.base import log, namespace, trees
 from kumoi.base.clock import Clock
 from kumoi.base.process import run
 from kumoi.cloud.agent.purge import stop_servers
 from kumoi.cloud.agent.serve import identify_boot, serve_with
-from kumoi.cloud.drivers.instance import fence, kernel, loop
+from kumoi.cloud.drivers.instance import fence, loop
 from kumoi.cloud.drivers.instance.lxc import cgroup, link, monitor, subids
 from kumoi.cloud.drivers.instance.lxc.config import PIVOT
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
@@ -249,14 +248,7 @@ class ContainerHost:
 
     def inside(self, work: Callable[[], Result]) -> Result:
         """Do something in the host's network namespace, in a thread of its own."""
-
-        def enter() -> Result:
-            with self.namespace.open("rb") as opened:
-                kernel.enter_network(opened.fileno())
-            return work()
-
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(enter).result()
+        return namespace.within(self.namespace, work)
 
     def start_agent(self) -> None:
         self.stop_agent()

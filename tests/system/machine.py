@@ -34,6 +34,13 @@ echo "disable *" > "$1/etc/systemd/system-preset/00-none.preset"
 systemctl --root="$1" --quiet preset-all
 systemctl --root="$1" --quiet mask systemd-udevd.service systemd-udev-trigger.service \
     console-getty.service proc-sys-fs-binfmt_misc.automount"""
+BANNER = """
+import contextlib, json, socket, sys
+said = b""
+with contextlib.suppress(OSError), socket.create_connection((sys.argv[1], 22), timeout=1) as peer:
+    said = peer.recv(4)
+print(json.dumps(said == b"SSH-"))
+"""
 LOOP_DEVICES = 64
 LOOP_MAJOR = 7
 BOOT_S = 60.0
@@ -109,6 +116,10 @@ class Machine:
     def python(self, program: str, *words: str) -> object:
         """What such a program prints as JSON."""
         return json.loads(self.inside(sys.executable, "-c", program, *words).out)
+
+    def answers(self, address: str) -> bool:
+        """Whether an SSH server answers whoever asks from this machine."""
+        return bool(self.python(BANNER, address))
 
     def start(self) -> None:
         words: list[str | Path] = ["-P", self.home, "-n", self.name, "-f", self.home / "config"]

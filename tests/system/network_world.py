@@ -11,7 +11,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from pyroute2 import NetNS
 from kumoi import config
 from kumoi.base import process
 from kumoi.base.errors import Transient
-from kumoi.cloud.drivers.instance import kernel
+from kumoi.base.namespace import NAMESPACES, within
 from kumoi.cloud.drivers.network import mac_guard, router_guard
 from kumoi.cloud.drivers.network.interface import (
     ROUTER_GATEWAY,
@@ -261,14 +260,7 @@ class World:
     def _guard(self, port: PortSpec) -> None:
         """As an agent does."""
         guard = router_guard.hold_back if port.port_security_enabled else mac_guard.bound
-
-        def inside() -> None:
-            with Path("/run/netns", self.engines.here.name).open("rb") as host:
-                kernel.enter_network(host.fileno())
-            guard([namespace(port)])
-
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(inside).result()
+        within(NAMESPACES / self.engines.here.name, lambda: guard([namespace(port)]))
 
     def unplug(self, port: PortSpec) -> None:
         name = namespace(port)
@@ -356,16 +348,13 @@ def raw_socket(port: PortSpec, name: str = "eth0") -> socket.socket:
     """On a server's link, as its root opens it."""
 
     def opened() -> socket.socket:
-        with Path("/run/netns", namespace(port)).open("rb") as inside:
-            kernel.enter_network(inside.fileno())
         link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PACKETS))
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 20)
         link.bind((name, ALL_PACKETS))
         link.settimeout(QUIET_S)
         return link
 
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(opened).result()
+    return within(NAMESPACES / namespace(port), opened)
 
 
 def crossing(

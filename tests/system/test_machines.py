@@ -59,13 +59,6 @@ cloud.compute.wait_for_delete(cloud.compute.get_server(sys.argv[1]), interval=0.
 print(json.dumps(True))
 """
 )
-BANNER = """
-import contextlib, json, socket, sys
-said = b""
-with contextlib.suppress(OSError), socket.create_connection((sys.argv[1], 22), timeout=1) as peer:
-    said = peer.recv(4)
-print(json.dumps(said == b"SSH-"))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +98,6 @@ def hosts(box: Machine) -> dict[str, str]:
     return {row["name"]: row["state"] for row in listed}
 
 
-def answers(box: Machine, address: str) -> bool:
-    return bool(box.python(BANNER, address))
-
-
 def test_a_link_that_is_in_use_is_refused_by_its_name(first: Machine) -> None:
     first.inside("ip", "link", "add", "used0", "type", "veth")
     first.inside("ip", "address", "add", "192.0.2.7/24", "dev", "used0")
@@ -126,7 +115,7 @@ def test_servers_of_both_machines_answer_outside(first: Machine, servers: Any) -
     """The floating IP of a server whose machine has no way outside, too."""
     for host, server in servers.items():
         eventually(
-            lambda server=server: answers(first, server["floating"]),  # type: ignore[misc]
+            lambda server=server: first.answers(server["floating"]),  # type: ignore[misc]
             within_s=BACK_S,
             what=f"the server of {host} answers",
         )
@@ -144,7 +133,7 @@ def test_the_other_machine_reboots_and_its_server_answers(
     second.reboot()
     plug(second, switch, LINK)
     eventually(
-        lambda: answers(first, servers[OTHER]["floating"]), within_s=BACK_S, what="it answers again"
+        lambda: first.answers(servers[OTHER]["floating"]), within_s=BACK_S, what="it answers again"
     )
 
 

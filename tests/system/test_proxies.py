@@ -93,17 +93,7 @@ class Host:
 
     def inside(self, work: Callable[[], Any]) -> Any:
         """Done where members and clients are."""
-        found: list[Any] = []
-
-        def enter() -> None:
-            with (self.outside).open("rb") as opened:
-                kernel.enter_network(opened.fileno())
-            found.append(work())
-
-        thread = threading.Thread(target=enter)
-        thread.start()
-        thread.join()
-        return found[0]
+        return namespace.within(self.outside, work)
 
     def member(self, shows: str = "", asks_for: str = "") -> MemberSpec:
         """With a certificate that it `shows` it speaks TLS, with clients signed by whom it `asks_for`."""

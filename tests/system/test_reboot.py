@@ -84,13 +84,6 @@ subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "x"], check=Tr
 print(json.dumps(subprocess.run([*git, "push", url, "main"], capture_output=True, text=True).stderr))
 """
 )
-BANNER = """
-import contextlib, json, socket, sys
-said = b""
-with contextlib.suppress(OSError), socket.create_connection((sys.argv[1], 22), timeout=1) as peer:
-    said = peer.recv(4)
-print(json.dumps(said == b"SSH-"))
-"""
 ASK_UNTIL_TOLD = (
     CONNECT
     + """
@@ -133,12 +126,8 @@ def box() -> Iterator[Machine]:
 @pytest.fixture(scope="module")
 def server(box: Machine) -> Any:
     made: Any = box.python(MAKE)
-    eventually(lambda: answers(box, made), within_s=BACK_S, what="the server answers")
+    eventually(lambda: box.answers(made["address"]), within_s=BACK_S, what="the server answers")
     return made
-
-
-def answers(box: Machine, server: Any) -> bool:
-    return bool(box.python(BANNER, server["address"]))
 
 
 def services(box: Machine) -> dict[str, str]:
@@ -181,7 +170,9 @@ def test_a_push_is_read_by_helpers_that_are_held_to_less_than_the_pipeline(box: 
 
 def test_a_reboot_brings_everything_back_with_nobody_typing(box: Machine, server: Any) -> None:
     box.reboot()
-    eventually(lambda: answers(box, server), within_s=BACK_S, what="the server answers again")
+    eventually(
+        lambda: box.answers(server["address"]), within_s=BACK_S, what="the server answers again"
+    )
     assert box.python(SERVERS) == {server["id"]: "ACTIVE"}
     box.await_booted()
     assert services(box).keys() == UNITS
@@ -195,7 +186,9 @@ def test_servers_halt_with_the_target_and_come_back_with_it(box: Machine, server
     eventually(lambda: services(box) == {}, within_s=BACK_S, what="all units have ended")
     assert box.python(RUNNING, STATE) == []
     box.inside("systemctl", "start", "kumoi-kumoi.target")
-    eventually(lambda: answers(box, server), within_s=BACK_S, what="the server answers again")
+    eventually(
+        lambda: box.answers(server["address"]), within_s=BACK_S, what="the server answers again"
+    )
     assert services(box).keys() == UNITS
     assert box.python(RUNNING, STATE) == [server["id"]]
 
@@ -216,7 +209,7 @@ def test_an_update_and_the_way_back_fail_no_call(box: Machine, server: Any) -> N
     roles = {"inspector", "api", "worker", "agent", "repositories", "pipeline"}
     assert {name for name in UNITS if updated[name] != before[name]} == roles
     eventually(lambda: services(box) == before, within_s=BACK_S, what="those of before serve")
-    assert answers(box, server)
+    assert box.answers(server["address"])
 
 
 def test_a_release_that_does_not_start_replaces_nothing(box: Machine, server: Any) -> None:

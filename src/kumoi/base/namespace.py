@@ -29,20 +29,20 @@ def open_socket(family: int, name: str | None) -> socket.socket:
     """
     if name is None:
         return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    return within(name, lambda: open_socket(family, None))
+    return within(NAMESPACES / name, lambda: open_socket(family, None))
 
 
-def within(name: str, work: Callable[[], Found]) -> Found:
-    """What `work` gives in the namespace of that name. Raises OSError where there is none, and what `work`
-    raises.
+def within(path: Path, work: Callable[[], Found]) -> Found:
+    """What `work` gives in the namespace of that file, in a thread. Raises OSError where there is none, and what
+    `work` raises.
     """
 
     def enter() -> Found:
-        handle = os.open(NAMESPACES / name, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if ctypes.CDLL(None, use_errno=True).setns(handle, CLONE_NEWNET) != 0:
                 number = ctypes.get_errno()
-                raise OSError(number, f"setns {name}: {os.strerror(number)}")
+                raise OSError(number, f"setns {path}: {os.strerror(number)}")
         finally:
             os.close(handle)
         return work()

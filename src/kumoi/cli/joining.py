@@ -118,7 +118,7 @@ def from_here(host: HostSettings, ask: Callable[[], Found]) -> Found:
     if host.has_edge:
         return ask()
     try:
-        return namespace.within(host.name, ask)
+        return namespace.within(namespace.NAMESPACES / host.name, ask)
     except OSError as cause:
         raise Transient(f"{host.name} has no network yet: sudo ./kumoi up") from cause
 

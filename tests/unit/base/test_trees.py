@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests import deep
+
 from kumoi.base import trees
 
 DEEP = 4_000
@@ -28,12 +30,7 @@ def test_a_tree_is_removed_and_what_its_links_name_stays(tmp_path: Path) -> None
 def test_a_tree_is_removed_that_is_deeper_than_a_path_can_say(tmp_path: Path) -> None:
     top = tmp_path / "top"
     (top / "moved-up-0").mkdir(parents=True)  # As if somebody knew.
-    below = os.open(top, os.O_RDONLY)
-    for _ in range(DEEP):
-        os.mkdir("d", dir_fd=below)
-        inner = os.open("d", os.O_RDONLY, dir_fd=below)
-        os.close(below)
-        below = inner
+    below = deep.make(top, DEEP)
     os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=below))
     os.close(below)
     trees.remove(top)

@@ -109,7 +109,7 @@ class Stations:
         veth.delete([name])
         with _opened(path) as descriptor:
             _make_link(name, balancer.station, descriptor)
-            _inside(descriptor, lambda: _address(balancer))
+        namespace.within(path, lambda: _address(balancer))
         self._keep(balancer)
 
     def answer_pings(self, balancer: BalancerThing) -> None:
@@ -149,8 +149,7 @@ class Stations:
 
     def inside(self, balancer_id: str, work: Callable[[], Result]) -> Result:
         """What `work` gives, done in a thread in that station's network."""
-        with _opened(self.namespace(balancer_id)) as descriptor:
-            return _inside(descriptor, work)
+        return namespace.within(self.namespace(balancer_id), work)
 
 
 def prefix(host_name: str) -> str:
@@ -187,7 +186,8 @@ def _make_namespace(path: Path) -> None:
         )
 
     try:
-        _in_thread(make)
+        with ThreadPoolExecutor(1) as thread:  # It cannot go back, and ends.
+            thread.submit(make).result()
     except OSError as cause:
         raise Transient("make the network namespace of a balancer") from cause
 
@@ -246,17 +246,3 @@ def _set_pings(balancer: BalancerThing) -> None:
     name = "ipv4/icmp_echo_ignore_all" if is_ipv4 else "ipv6/icmp/echo_ignore_all"
     value = "0" if balancer.station.answers_ping else "1"
     Path("/proc/sys/net", name).write_text(f"{value}\n")
-
-
-def _inside(descriptor: int, work: Callable[[], Result]) -> Result:
-    def enter() -> Result:
-        kernel.enter_network(descriptor)
-        return work()
-
-    return _in_thread(enter)
-
-
-def _in_thread(work: Callable[[], Result]) -> Result:
-    """In a thread that ends with it, since it cannot go back."""
-    with ThreadPoolExecutor(1, thread_name_prefix="station") as thread:
-        return thread.submit(work).result()

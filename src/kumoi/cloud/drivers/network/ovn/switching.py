@@ -111,29 +111,30 @@ def _port(port: PortSpec, index: Index) -> LogicalSwitchPort:
 
 
 def _storm(port: PortSpec) -> Qos:
-    key = RecordKey(RecordKind.STORM, port.id)
-    return Qos(
-        key=key,
-        parent=switch_key(port.network_id),
-        external_ids=marks(key),
-        direction="from-lport",
-        priority=STORM_PRIORITY,
-        match=f'inport == "{port.id}" && eth.mcast',
-        bandwidth=frozenset({("rate", STORM_KBPS), ("burst", STORM_BURST_KBIT)}),
-    )
+    rate = (STORM_KBPS, STORM_BURST_KBIT)
+    return _rate(port, RecordKind.STORM, STORM_PRIORITY, "eth.mcast", rate)
 
 
 def _answers(port: PortSpec) -> Qos:
     """Of a port that may say to have addresses beside its own."""
-    key = RecordKey(RecordKind.ANSWERS, port.id)
+    rate = (ANSWERS_KBPS, ANSWERS_BURST_KBIT)
+    return _rate(port, RecordKind.ANSWERS, ANSWERS_PRIORITY, "(arp.op == 2 || nd_na)", rate)
+
+
+def _rate(
+    port: PortSpec, kind: RecordKind, priority: int, match: str, rate: tuple[int, int]
+) -> Qos:
+    """Of what matches and the port sends: in kbit/s, with its burst in kbit."""
+    key = RecordKey(kind, port.id)
+    kbps, burst_kbit = rate
     return Qos(
         key=key,
         parent=switch_key(port.network_id),
         external_ids=marks(key),
         direction="from-lport",
-        priority=ANSWERS_PRIORITY,
-        match=f'inport == "{port.id}" && (arp.op == 2 || nd_na)',
-        bandwidth=frozenset({("rate", ANSWERS_KBPS), ("burst", ANSWERS_BURST_KBIT)}),
+        priority=priority,
+        match=f'inport == "{port.id}" && {match}',
+        bandwidth=frozenset({("rate", kbps), ("burst", burst_kbit)}),
     )
 
 
