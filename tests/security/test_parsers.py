@@ -107,6 +107,33 @@ def test_a_pattern_of_a_balancers_rule_is_read_in_short_time(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < CPU_MAX_S
 
 
+@pytest.mark.parametrize("part", ["**a", "*a", "{x}a"])
+def test_an_access_rule_of_many_wildcards_is_looked_at_in_short_time(
+    on_sqlite: InProcessCloud, part: str
+) -> None:
+    """Five of them took 1.4 s of the event loop for a path of 100 letters, twice that 90 s."""
+    user_id = on_sqlite.ask(
+        "GET", "/identity/v3/auth/tokens", **{"X-Subject-Token": on_sqlite.token}
+    ).json()["token"]["user"]["id"]
+    rule = {"service": "compute", "method": "GET", "path": f"/v2.1/servers/{part * 12}b"}
+    wanted = {"name": part, "secret": "secret", "access_rules": [rule]}
+    answer = on_sqlite.ask(
+        "POST",
+        f"/identity/v3/users/{user_id}/application_credentials",
+        {"application_credential": wanted},
+    )
+    assert answer.status_code == 201, answer.text
+    made = {"id": answer.json()["application_credential"]["id"], "secret": "secret"}
+    proof = {"methods": ["application_credential"], "application_credential": made}
+    answer = on_sqlite.ask("POST", "/identity/v3/auth/tokens", {"auth": {"identity": proof}})
+    token = answer.headers["X-Subject-Token"]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    for name, status in (("a" * 200, 401), ("a" * 200 + "b", 404), ("a" * 9_000 + "b", 401)):
+        answer = on_sqlite.ask("GET", f"/compute/v2.1/servers/{name}", token=token)
+        assert answer.status_code == status
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < CPU_MAX_S
+
+
 SECRET = {"payload_content_type": "application/octet-stream", "payload_content_encoding": "base64"}
 
 

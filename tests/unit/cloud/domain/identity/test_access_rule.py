@@ -19,6 +19,10 @@ from kumoi.cloud.domain.identity.token import Rule
         ("/v2.1/**", "/v2.1/servers/a/ips", True),
         ("/v2.1/**/ips", "/v2.1/servers/a/ips", True),
         ("/v2.1/(a|b)", "/v2.1/a", False),
+        ("/v2.1/**", "/v2x1/servers", False),
+        ("/v2.1/é.{id}", "/v2.1/é.a", True),
+        ("/v2.1/é.{id}", "/v2.1/éxa", False),
+        ("/**", "/" + "a" * 3_000, False),
     ],
 )
 def test_a_path_fits_part_by_part(rule: str, path: str, fits: bool) -> None:
