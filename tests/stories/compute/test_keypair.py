@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
 import httpx
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from openstack import exceptions
 from openstack.connection import Connection
+from tests import certificates
 
 from kumoi.cloud.domain.compute import keypair
 
@@ -47,6 +51,12 @@ def test_a_key_is_given_back_byte_for_byte(demo: Connection, end: str) -> None:
 def test_what_is_no_key_is_refused(demo: Connection) -> None:
     with pytest.raises(exceptions.BadRequestException, match="public key"):
         demo.compute.create_keypair(name="bad", public_key="ssh-rsa nonsense")
+    good = certificates.signed()[1].public_bytes(Encoding.DER)
+    of_version_6 = good.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020105"))
+    coded = base64.encodebytes(of_version_6).decode()
+    pem = f"-----BEGIN CERTIFICATE-----\n{coded}-----END CERTIFICATE-----\n"
+    with pytest.raises(exceptions.BadRequestException, match="the certificate"):
+        demo.compute.create_keypair(name="bad", type="x509", public_key=pem)
 
 
 def test_a_client_that_asks_for_pages_gets_them(demo: Connection) -> None:

@@ -22,6 +22,16 @@ pytestmark = pytest.mark.apis("key-manager")
 
 KEY, CERTIFICATE = certificates.signed()
 KEY_PEM, CERTIFICATE_PEM = certificates.key_pem(KEY), certificates.certificate_pem(CERTIFICATE)
+KEY_DER, CERTIFICATE_DER = (
+    base64.b64decode(b"".join(each.splitlines()[1:-1])) for each in (KEY_PEM, CERTIFICATE_PEM)
+)
+VERSION_3, VERSION_6 = bytes.fromhex("a003020102"), bytes.fromhex("a003020105")
+P256 = bytes.fromhex("2a8648ce3d030107")
+
+
+def pem(label: str, content: bytes) -> bytes:
+    coded = base64.encodebytes(content).decode()
+    return f"-----BEGIN {label}-----\n{coded}-----END {label}-----\n".encode()
 
 
 def secret(owner: Connection, content: bytes) -> str:
@@ -63,7 +73,14 @@ def test_what_is_no_certificate_is_refused(
     demo: Connection, other: Connection, balancer: Any, raw: Raw, whole: str
 ) -> None:
     alien = certificates.certificate_pem(certificates.signed()[1])
+    of_version_6 = CERTIFICATE_DER.replace(VERSION_3, VERSION_6)
+    of_no_curve = KEY_DER.replace(P256, P256[:-1] + b"\xff")
     for reference in (
+        secret(demo, KEY_PEM + pem("CERTIFICATE", of_version_6)),
+        secret(demo, pem("PRIVATE KEY", of_no_curve) + CERTIFICATE_PEM),
+        secret(
+            demo, KEY_PEM + pem("CERTIFICATE", CERTIFICATE_DER.replace(P256, P256[:-1] + b"\xff"))
+        ),
         secret(demo, CERTIFICATE_PEM),
         secret(demo, KEY_PEM + alien),
         secret(demo, b"0\x03\x02\x01\x03"),

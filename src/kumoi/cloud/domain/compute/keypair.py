@@ -71,7 +71,7 @@ def read(type_: str, public_key: str) -> Material:
 def _read_certificate(pem: str) -> Material:
     try:
         found = x509.load_pem_x509_certificate(pem.encode())
-    except ValueError as cause:
+    except (ValueError, x509.InvalidVersion) as cause:
         raise Invalid(
             "Keypair data is invalid: failed to read the certificate", field="public_key"
         ) from cause

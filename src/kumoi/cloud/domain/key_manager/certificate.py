@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificatePublicKeyTypes,
+    PrivateKeyTypes,
+    PublicKeyTypes,
+)
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
 )
-from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Forbidden, Invalid, NotFound
@@ -28,6 +32,8 @@ from kumoi.cloud.domain.key_manager import container, pkcs12, private_key, secre
 from kumoi.cloud.store.seal import Seal
 
 CHAIN_MAX = 16
+UNREADABLE = (ValueError, TypeError, KeyError, UnsupportedAlgorithm, x509.InvalidVersion)
+"""Of what is no certificate or key, or none that is known here."""
 REFERENCE = re.compile(r"(?:.*/)?v1/(secrets|containers)/([0-9a-fA-F-]{1,64})/?")
 
 
@@ -55,7 +61,7 @@ def bundle(
         return _of_secret(opened(key))
     except (NotFound, Forbidden) as cause:
         raise unreadable(reference) from cause
-    except (ValueError, TypeError, KeyError) as cause:
+    except UNREADABLE as cause:
         raise Invalid(
             "The PKCS12 bundle is unreadable. Please check the PKCS12 bundle validity. In addition, "
             "make sure it does not require a pass phrase."
@@ -93,7 +99,7 @@ def _public(  # noqa: PLR0917 - as both that call it.
         if kind == "containers":
             key = container.RULES.readable(connection, caller, key).secrets[container.CERTIFICATE]
         return render(secret.opened(connection, caller, key, seal, now).content)
-    except (NotFound, Forbidden, ValueError, KeyError) as cause:
+    except (NotFound, Forbidden, *UNREADABLE) as cause:
         raise unreadable(reference) from cause
 
 
@@ -108,11 +114,13 @@ def _of_secret(content: bytes) -> CertificateBundle:
     """A PKCS#12, or PEM of a key and certificates."""
     if content.lstrip().startswith(b"-----BEGIN"):
         return _rendered(private_key.read(content, None), _chain(content))
-    pkcs12.require_cheap(content)
-    key, leaf, others = load_key_and_certificates(content, None)
-    if key is None or leaf is None:
-        raise ValueError("it has no key or no certificate")
-    return _rendered(key, [leaf, *others])
+    found = pkcs12.read(content)
+    if len(found.keys) != 1 or not 0 < len(found.certificates) <= CHAIN_MAX:
+        raise ValueError("it has no key or no certificate, or too many")
+    key = private_key.of_plain_der(found.keys[0])
+    chain = [x509.load_der_x509_certificate(one) for one in found.certificates]
+    own = _public_bytes(key.public_key())
+    return _rendered(key, sorted(chain, key=lambda one: _public_bytes(one.public_key()) != own))
 
 
 def _of_parts(parts: dict[str, bytes]) -> CertificateBundle:
@@ -134,13 +142,16 @@ def _rendered(key: PrivateKeyTypes, chain: Sequence[x509.Certificate]) -> Certif
     """Raises ValueError where they do not belong together."""
     if not chain or len(chain) > CHAIN_MAX:
         raise ValueError("there is no certificate, or too many")
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if key.public_key().public_bytes(*form) != chain[0].public_key().public_bytes(*form):
+    if _public_bytes(key.public_key()) != _public_bytes(chain[0].public_key()):
         raise ValueError("the key is not the certificate's")
     return CertificateBundle(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         b"".join(one.public_bytes(Encoding.PEM) for one in chain),
     )
+
+
+def _public_bytes(key: CertificatePublicKeyTypes | PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _certificates(content: bytes) -> bytes:
