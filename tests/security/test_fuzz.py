@@ -36,6 +36,7 @@ from tests.security.bodies import (
     ANY_JSON,
     JUNK,
     NOWHERE,
+    encoded,
     of_shape,
     shapes_read,
     spoilt,
@@ -247,7 +248,7 @@ def test_no_body_is_our_fault_and_none_that_is_refused_changes_anything(
     @given(made, st.integers(0, 10**6), st.sampled_from(JUNK))
     def tried(body: Any, number: int, junk: Any) -> None:
         changed = spoilt(body, number, junk) if number % 3 == 0 else body
-        content = json.dumps(changed).encode()
+        content = encoded(changed)
         path = path_of(fuzzed, service, route, number)
         status, answer = fuzzed.ask(route.method, path, content)
         assert status < OURS or status in SAID_SO, (status, path, content[:1_000], answer[:300])

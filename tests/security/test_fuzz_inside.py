@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +32,7 @@ from kumoi.pipeline.keys import digest
 from kumoi.pipeline.store import repository, run, runner
 from kumoi.pipeline.store.schema import metadata
 from tests.conftest import database_url
-from tests.security.bodies import ANY_JSON, JUNK, of_shape, spoilt
+from tests.security.bodies import ANY_JSON, JUNK, encoded, of_shape, spoilt
 from tests.security.in_process import InProcessCloud, in_process_cloud
 from tests.security.test_fuzz import (
     AGAIN,
@@ -154,7 +153,7 @@ def _reports(ids: list[str]) -> st.SearchStrategy[Any]:
 def _encoded(made: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
     def encode(parts: tuple[Any, int, Any]) -> bytes:
         body, number, junk = parts
-        return json.dumps(spoilt(body, number, junk) if number % 3 == 0 else body).encode()
+        return encoded(spoilt(body, number, junk) if number % 3 == 0 else body)
 
     return st.tuples(made, st.integers(0, 10**6), st.sampled_from(JUNK)).map(encode)
 
