@@ -16,6 +16,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
@@ -165,16 +166,21 @@ def key_of(access: str) -> str:
 
 
 def keys(row: Credential, seal: Seal) -> tuple[str, str]:
-    """The access key and the secret of one of type `ec2`."""
-    found: dict[str, Any] = json.loads(blob_of(row, seal))
+    """The access key and the secret of one of type `ec2`. Raises Invalid."""
+    found = _parts(blob_of(row, seal))
     return str(found["access"]), str(found.get("secret", ""))
 
 
 def _access(blob: str) -> str:
+    return str(_parts(blob)["access"])
+
+
+def _parts(blob: str) -> dict[str, Any]:
+    """Of one of type `ec2`. Raises Invalid, also where it says what is no text of Unicode, or nests it deeply."""
     try:
-        found = json.loads(blob)
-    except ValueError as cause:
+        found = msgspec.json.decode(blob)
+    except (msgspec.DecodeError, RecursionError) as cause:
         raise Invalid("Invalid blob in credential", field="blob") from cause
     if not isinstance(found, dict) or not isinstance(found.get("access"), str):
         raise Invalid("The blob needs an access key: `access`", field="blob")
-    return str(found["access"])
+    return found
