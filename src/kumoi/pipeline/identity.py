@@ -49,6 +49,7 @@ REACHED = {
 """What an environment is made of, by the services' types."""
 TIMEOUT_S = 30
 WAIT, WAIT_S = "too many failed logins: wait a minute and try again", 60.0
+SILENT = "the identity service did not answer"
 LIMITED = "this application credential has access rules, which let it make other requests only"
 DELEGATED_ROLES = ("member", "admin")  # The first of them that the pusher has.
 DEFAULT_DOMAIN, BY_ID = "Default", "id:"
@@ -126,12 +127,9 @@ class Identity:
         kept = self._callers.get(token)
         if kept is not None:
             return kept
-        answer = self._session(None).get(
-            f"{self._url}/auth/tokens",
-            headers={"X-Auth-Token": token, "X-Subject-Token": token},
-            raise_exc=False,
-            authenticated=False,
-        )
+        if not (token.isascii() and token.isprintable()):  # No token is, and no header can have it.
+            raise Unauthenticated("the token is not valid")
+        answer = self._ask_about(token)
         if answer.status_code != 200:  # noqa: PLR2004 - OK
             raise Unauthenticated("the token is not valid")
         body = answer.json()["token"]
@@ -146,6 +144,20 @@ class Identity:
         )
         self._callers.put(token, caller)
         return caller
+
+    def _ask_about(self, token: str) -> Any:
+        """The identity service's answer. Raises Transient."""
+        from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud_errors.py
+
+        try:
+            return self._session(None).get(
+                f"{self._url}/auth/tokens",
+                headers={"X-Auth-Token": token, "X-Subject-Token": token},
+                raise_exc=False,
+                authenticated=False,
+            )
+        except exceptions.ClientException as cause:
+            raise Transient(SILENT) from cause
 
     def delegate(self, login: GitLogin, caller: ProjectCaller, new: OwnCredential) -> str:
         """Make an application credential for the environments of one push, as the pusher and with the
@@ -277,12 +289,13 @@ class Identity:
 
         try:
             return auth.get_access(self._session(auth, source))
-        except exceptions.Unauthorized as cause:
+        except (exceptions.Unauthorized, exceptions.BadRequest) as cause:
+            # A name or secret that no user could have is as wrong as another's.
             raise Unauthenticated("the name or the secret is wrong") from cause
         except exceptions.TooManyRequests as cause:
             raise RateLimited(WAIT, retry_after_s=WAIT_S) from cause
         except exceptions.ClientException as cause:
-            raise Transient("the identity service did not answer") from cause
+            raise Transient(SILENT) from cause
 
     def _password(self, login: GitLogin, project: str | None) -> Any:
         from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud_errors.py

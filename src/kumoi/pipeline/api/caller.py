@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +42,7 @@ def by_login(request: Request) -> ProjectCaller:
     scheme, _, coded = request.http.headers.get("Authorization", "").partition(" ")
     try:
         name, _, secret = base64.b64decode(coded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as cause:
+    except ValueError as cause:  # No ASCII, no base64, or no UTF-8.
         raise Unauthenticated("the login cannot be read") from cause
     if scheme.lower() != "basic" or not name or not secret:
         raise Unauthenticated("the name or the password is wrong, or missing")

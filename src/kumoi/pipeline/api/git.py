@@ -19,6 +19,7 @@ from kumoi.base import files, log
 from kumoi.base.errors import (
     Conflict,
     Forbidden,
+    Invalid,
     KumoiError,
     NotFound,
     OverQuota,
@@ -49,6 +50,9 @@ FETCH = "git-upload-pack"
 SERVICES = (PUSH, FETCH)
 SUFFIX = ".git"
 PACKET_MAX = 1_000
+VARIABLE_MAX = (
+    8_192  # A program takes 128 KiB of each, and none of git's clients sends nearly as much.
+)
 GZIP = ("gzip", "x-gzip")  # As http-backend has it.
 FETCH_MAX_BYTES = 2 << 20
 """A list of what a clone wants and has. It may be compressed, and git reads all that comes of it."""
@@ -341,6 +345,8 @@ def _run_backend(
         "REMOTE_USER": request.caller.user_id,
         "REMOTE_ADDR": request.source,
     }
+    if any(len(value) > VARIABLE_MAX for value in variables.values()):
+        raise Invalid(f"what git is told of a request has {VARIABLE_MAX} characters at most")
     is_push = PUSH in {rest, request.query.get("service", "")}
     spool = request.services.repositories.spool
     if not is_push:
