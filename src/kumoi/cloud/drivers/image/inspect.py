@@ -28,6 +28,9 @@ UNPACKED_BYTES = 1024
 SIZE_MAX = 1 << 62
 """More than any disk has, and less than a store's numbers go to."""
 VHD_MARK = b"conectix"
+VHD_TYPE, VHD_DIFFERENCING = slice(60, 64), struct.pack(">I", 4)
+VDI_TYPE, VDI_DIFFERENCES = slice(0x4C, 0x50), (struct.pack("<I", 3), struct.pack("<I", 4))
+VHDX_PARENT = bytes.fromhex("2d5fd3a80bb34d45abf7d3d84834ab0c")  # Where it says which disk that is.
 TAR_MARK = slice(257, 262)
 
 _VMDK_EXTENT = re.compile(r"^\s*(?:rw|rdonly|noaccess)\s+\d+\s+(\S+)", re.MULTILINE)
@@ -173,9 +176,25 @@ class Inspection:
             extents = _VMDK_EXTENT.findall(getattr(inspector, "desc_text", None) or "")
             if any(extent != "sparse" for extent in extents):
                 raise _refused(kind, "is refused: it refers to other files")
+        if self._has_parent(kind, inspector):
+            raise _refused(kind, "is refused: it refers to other files")
+        if kind is DiskFormat.VHDX and not size:
+            raise _refused(kind, "is broken or cut off")
         if size > SIZE_MAX:
             raise _refused(kind, f"is refused: it says that its disk has {size} bytes")
         return size or None
+
+    def _has_parent(self, kind: DiskFormat, inspector: FileInspector) -> bool:
+        """Whether the disk is what differs from another one, of formats whose inspectors do not ask."""
+        if kind is DiskFormat.VHD:
+            footers = (bytes(self._head[:TAIL_BYTES]), self._tail)
+            return any(
+                each.startswith(VHD_MARK) and each[VHD_TYPE] == VHD_DIFFERENCING for each in footers
+            )
+        if kind is DiskFormat.VDI:
+            return bytes(self._head[VDI_TYPE]) in VDI_DIFFERENCES
+        has_table = kind is DiskFormat.VHDX and inspector.has_region("metadata")
+        return has_table and VHDX_PARENT in inspector.region("metadata").data
 
 
 def check_file(file: IO[bytes], disk_format: str, size: int) -> Finding:
@@ -262,7 +281,7 @@ def _unpacked(head: bytes) -> bytes:
             return zlib.decompressobj(wbits=31).decompress(head, UNPACKED_BYTES)
         if head.startswith(b"\xfd7zXZ\x00"):
             return lzma.LZMADecompressor().decompress(head, UNPACKED_BYTES)
-    except (zlib.error, lzma.LZMAError):
+    except (zlib.error, lzma.LZMAError, MemoryError):
         return b""
     return head
 

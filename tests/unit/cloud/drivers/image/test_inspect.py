@@ -7,6 +7,7 @@ import io
 import lzma
 import struct
 import tarfile
+import uuid
 
 import pytest
 
@@ -52,12 +53,32 @@ def vmdk(descriptor: bytes, *, sectors: int = 2048) -> bytes:
     return head.ljust(512, b"\0") + descriptor.ljust(20 * 512, b"\0")
 
 
-def vhd(size: int) -> bytes:
-    return (b"conectix".ljust(40, b"\0") + struct.pack(">Q", size)).ljust(512, b"\0")
+def vhd(size: int, *, kind: int = 2) -> bytes:
+    head = b"conectix".ljust(40, b"\0") + struct.pack(">Q", size)
+    return (head.ljust(60, b"\0") + struct.pack(">I", kind)).ljust(512, b"\0")
 
 
-def vdi(size: int) -> bytes:
-    head = bytes(64) + b"\x7f\x10\xda\xbe"
+METADATA = uuid.UUID("8B7CA206-4790-4B9A-B8FE-575F050F886E").bytes_le
+SIZE = uuid.UUID("2FA54224-CD1B-4876-B211-5DBED83BF4B8").bytes_le
+PARENT = uuid.UUID("A8D35F2D-B30B-454D-ABF7-D3D84834AB0C").bytes_le
+
+
+def vhdx(size: int, *items: bytes) -> bytes:
+    """With that size, and items that nobody asks for."""
+    regions = (
+        struct.pack("<4sIII", b"regi", 0, 1, 0) + METADATA + struct.pack("<QII", 1 << 20, 0, 1)
+    )
+    entries = (*items, SIZE)
+    table = struct.pack("<8sHH", b"metadata", 0, len(entries)).ljust(32, b"\0")
+    for item in entries:
+        table += item + struct.pack("<IIII", 1 << 16, 8, 0, 0)
+    whole = b"vhdxfile".ljust(192 << 10, b"\0") + regions
+    whole = whole.ljust(1 << 20, b"\0") + table
+    return whole.ljust((1 << 20) + (1 << 16), b"\0") + struct.pack("<Q", size) + bytes(1 << 16)
+
+
+def vdi(size: int, *, kind: int = 1) -> bytes:
+    head = (bytes(64) + b"\x7f\x10\xda\xbe").ljust(0x4C, b"\0") + struct.pack("<I", kind)
     return (head.ljust(0x170, b"\0") + struct.pack("<Q", size)).ljust(512, b"\0")
 
 
@@ -88,6 +109,7 @@ def tar() -> bytes:
         (b"disk" * HEAD_BYTES + vhd(3 * GIB), Finding(DiskFormat.VHD, 3 * GIB)),
         (b"small" + vhd(GIB), Finding(DiskFormat.VHD, GIB)),
         (vdi(5 * GIB), Finding(DiskFormat.VDI, 5 * GIB)),
+        (vhdx(6 * GIB), Finding(DiskFormat.VHDX, 6 * GIB)),
         (iso(77), Finding(DiskFormat.ISO, 77 * 2048)),
     ],
 )
@@ -121,6 +143,12 @@ def test_a_disk_says_its_own_size_in_whatever_blocks_it_comes(
         (b"COWD".ljust(512, b"\0"), "other files"),
         (b"KDMV\1\0\0\0", "cut off"),
         (b"vhdxfile", "cut off"),
+        (vhdx(GIB, PARENT), "other files"),
+        (vhdx(GIB).replace(METADATA, bytes(16)), "broken"),
+        (vhd(GIB, kind=4), "other files"),
+        (vhd(GIB, kind=4) + bytes(HEAD_BYTES) + vhd(GIB), "other files"),
+        (vhd(GIB, kind=3) + bytes(HEAD_BYTES) + vhd(GIB, kind=4), "other files"),
+        (vdi(GIB, kind=4), "other files"),
         (b"vhdxfile".ljust(1 << 20, b"\0"), "broken"),
         (b"QED\0".ljust(512, b"\0"), "QED"),
     ],
