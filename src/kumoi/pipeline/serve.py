@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from kumoi.engine.http.app import App
 from kumoi.engine.http.connections import ConnectionLimits
 from kumoi.engine.http.serving import Certificates, Listener
 from kumoi.engine.http.serving import serve as serve_http
+from kumoi.engine.http.turns import ThreadTurns
 from kumoi.engine.loop import Loop
 from kumoi.engine.wake import Alarm
 from kumoi.hosts.units import users
@@ -68,6 +70,10 @@ SWEEP_EVERY_S = 15.0
 HOOK_LINES_MAX = 50
 HOOK_SOCKET_MODE = 0o660
 HOOK_TIMEOUT_S = 15.0
+HOOK_THREADS, HOOK_THREADS_EACH = (
+    16,
+    4,
+)  # A project's pushes at once: no other of their hooks waits.
 
 OTHERS_MAX = 8
 UNTAKEN_S = 900.0  # Longer than a push and the look at its heads.
@@ -324,6 +330,7 @@ async def answer_hooks(
     who gets to the socket by that unit's group.
     """
     asker = users.user_of(cloud, host, users.REPOSITORIES)
+    turns = ThreadTurns(HOOK_THREADS, HOOK_THREADS_EACH)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -334,10 +341,13 @@ async def answer_hooks(
                 while len(lines) < HOOK_LINES_MAX and (line := await reader.readline()):
                     lines.append(line.decode().rstrip("\n"))
                 if lines and lines[0].startswith(f"{push_check.WORD} "):
-                    refusal = await asyncio.to_thread(check.refusal, lines)
+                    project_id = lines[0].split(" ")[1]
+                    refusal = await turns.run(project_id, functools.partial(check.refusal, lines))
                     said = [refusal] if refusal else []
                 else:
-                    said = await asyncio.to_thread(_runs_of_push, cloud, database, heads, lines)
+                    project_id = "".join(lines[:1]).partition(" ")[0]
+                    look = functools.partial(_runs_of_push, cloud, database, heads, lines)
+                    said = await turns.run(project_id, look)
                 writer.write("".join(f"{line}\n" for line in said).encode())
                 await writer.drain()
         except (TimeoutError, OSError, ValueError):

@@ -1,7 +1,7 @@
 """Whose turn is next: what many requests of one client cost is waited for by that client alone.
 
 A client is the caller's project; where there is none, the user or host; and an address as long as no
-caller is known. Called by running.py and app.py, in the event loop's thread only.
+caller is known. Called by running.py and app.py, and by the pipeline for git, in the event loop's thread only.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ BUSY = "Too many requests at once; try again later."
 
 Answer = TypeVar("Answer")
 Waiting = collections.deque[asyncio.Future[None]]
+
+
+async def at_once(_client: str) -> None:
+    """What a client begins here costs the event loop nothing."""
 
 
 class InFlight:
@@ -110,7 +114,7 @@ class ThreadTurns:
         self,
         size: int,
         each: int,
-        turn: Callable[[str], Awaitable[None]],
+        turn: Callable[[str], Awaitable[None]] = at_once,
         *,
         have_company: Callable[[], bool] = lambda: False,
     ) -> None:

@@ -9,6 +9,7 @@ with status 200, as an ERR packet in place of the list of branches.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO
@@ -101,6 +102,7 @@ async def service(request: Request) -> Reply:
         audit.discard_record()
     _require_may_push(request, name)
     asked = None
+    turns, project_id = request.services.git_turns, request.caller.project_id
     with request.services.repositories.spool.body() as body:
         await _receive(request, body, BODY_MAX_BYTES if name == PUSH else FETCH_MAX_BYTES)
         if name == PUSH:
@@ -108,14 +110,15 @@ async def service(request: Request) -> Reply:
             encoding = request.http.headers.get("Content-Encoding", "")
             is_gzip = encoding in GZIP
             read = push_packets.read_compressed if is_gzip else push_packets.read_request
-            asked = await to_thread.run_sync(read, body)
+            asked = await turns.run(project_id, functools.partial(read, body))
             if asked.is_too_long:
                 most = push_packets.COMMANDS_MAX
                 raise OverQuota(
                     f"a push moves {most} refs at most: push some of them, then the others",
                     resource="refs",
                 )
-        found, answer = await to_thread.run_sync(_serve, request, name, body)
+        serve = functools.partial(_serve, request, name, body)
+        found, answer = await turns.run(project_id, serve)
     if asked is not None and asked.has_side_band and answer.remark:
         push_packets.add_shown(answer.body, f"{answer.remark}\n")
     if asked is not None and not await request.http.is_disconnected():

@@ -12,6 +12,7 @@ from kumoi.base.errors import Invalid
 from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 from kumoi.engine.http import paging, request
+from kumoi.engine.http.turns import ThreadTurns
 from kumoi.engine.wake import Alarm
 from kumoi.pipeline.credentials import Credentials
 from kumoi.pipeline.guarded_http import Guard
@@ -24,6 +25,8 @@ from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.store.runner import Runner
 
 PART_BYTES = 65_536
+GIT_THREADS, GIT_THREADS_EACH = 32, 4
+"""For git at work, and for pushes that wait for one to the same repository: of a project so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,9 @@ class Pipeline:
     look_ups: LookUps = field(default_factory=LookUps)
     pushing: Pushes = field(default_factory=Pushes)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    git_turns: ThreadTurns = field(
+        default_factory=lambda: ThreadTurns(GIT_THREADS, GIT_THREADS_EACH)
+    )
 
 
 Request: TypeAlias = request.Request[Pipeline, ProjectCaller]
