@@ -34,6 +34,10 @@ FILES = {
     "a number in base 60": "servers: 1" + ":1" * 20_000,
     "a fraction in base 60": "servers: 1" + ":1" * 20_000 + ".5",
     "a group with a long name": f"servers: {{web: {{image: a, flavor: b}}}}\nttl: {'t' * 60_000}",
+    "a pattern of branches": (
+        "servers: {web: {image: a, flavor: b}}\n"
+        f"environments: {{a: {{branches: [{', '.join([repr('[' * 4_000)] * 15)}]}}}}"
+    ),
     "too long a file": "#" * (FILE_MAX_BYTES + 1),
 }
 CPU_MAX_S = 2.0

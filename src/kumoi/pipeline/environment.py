@@ -226,6 +226,10 @@ class EnvironmentFile(Section, frozen=True):
         return {} if isinstance(self.secrets, msgspec.UnsetType) else self.secrets
 
 
+BRANCH_PATTERN_MAX = 200  # As long as a branch's name: Python reads a pattern in quadratic time.
+BranchPattern = Annotated[str, Meta(min_length=1, max_length=BRANCH_PATTERN_MAX)]
+
+
 class NamedEnvironment(Section, frozen=True):
     """One that the file names, such as production, and the branches that make it."""
 
@@ -253,7 +257,7 @@ class Override(Section, frozen=True):
     """
 
     branches: Annotated[
-        tuple[Text, ...],
+        tuple[BranchPattern, ...],
         Meta(max_length=20, description="The branches that make it, such as main or release/*."),
     ] = ()
     servers: dict[str, Any] = {}
