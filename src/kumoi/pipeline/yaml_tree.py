@@ -215,9 +215,12 @@ class _Reading:
                 for index, item in enumerate(node.value)
             ]
         try:
-            return yaml.SafeLoader("").construct_object(node)
+            found = yaml.SafeLoader("").construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError) as cause:
             raise self._fault(path, "is not a value that this file can hold") from cause
+        if isinstance(found, str) and "\0" in found:  # Which no program is told.
+            raise self._fault(path, "holds a NUL character")
+        return found
 
     def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}

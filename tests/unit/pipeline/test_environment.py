@@ -184,6 +184,10 @@ def test_a_group_alone_is_enough() -> None:
             "kumoi.yaml:3: servers.web: is given twice",
         ),
         (
+            'servers:\n  web: {image: x, flavor: y}\nconfigure:\n  - run: "a\\0b"\n',
+            "kumoi.yaml:4: configure.0.run: holds a NUL character",
+        ),
+        (
             "servers:\n  runner: {image: x, flavor: y}\n",
             "kumoi.yaml:2: servers.runner: this name is the pipeline's own",
         ),
