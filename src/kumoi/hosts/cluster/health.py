@@ -1,5 +1,6 @@
 """The unit `health`: asks this host's API and pipeline as a client does, and tells keepalived by a number in a
-file, which keepalived adds to the host's priority for the shared address.
+file, which keepalived adds to the host's priority for the shared address. When the address has left this host, it ends the
+connections that are left here.
 
 A process that listens may be frozen, and a socket whose process is being started again takes connections; so what counts is
 an answer. keepalived could start a program for each look: Python's start would cost more than everything else here.
@@ -13,8 +14,10 @@ from dataclasses import dataclass, field
 
 from kumoi import addresses
 from kumoi.base import files, log
+from kumoi.base.process import ProcessFailed
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.units import rights
+from kumoi.hosts.wires import shared_address
 
 EVERY_S = 1.0
 ANSWERS_WITHIN_S = 2.0
@@ -68,7 +71,13 @@ async def serve(cloud: CloudSettings, host: HostSettings) -> None:
     health = HealthCheck(
         _asked(cloud, host), ssl.create_default_context(cafile=host.pki_dir / "ca.crt")
     )
+    await asyncio.to_thread(shared_address.give_back, cloud.shared_address)
+    held = True  # By whoever was here before.
     while True:
+        holds = shared_address.is_here(cloud.shared_address)
+        if held and not holds:
+            await _end_connections(cloud.shared_address)
+        held = holds
         found = await health.look()
         if found != health.written:
             log.event("health.changed", added=found)
@@ -77,6 +86,16 @@ async def serve(cloud: CloudSettings, host: HostSettings) -> None:
             )
             health.written = found
         await asyncio.sleep(EVERY_S)
+
+
+async def _end_connections(address: str) -> None:
+    """Of the address that left. They would wait for ever for what went under way here."""
+    try:
+        await asyncio.to_thread(shared_address.end_connections, address)
+    except ProcessFailed as error:
+        log.failure("health.connections_left", error)
+    else:
+        log.event("health.connections_ended", address=address)
 
 
 def _asked(cloud: CloudSettings, host: HostSettings) -> list[Asked]:

@@ -222,14 +222,16 @@ def _copies(cloud: CloudSettings, host: HostSettings) -> Confinement:
 
 
 def _health(cloud: CloudSettings, host: HostSettings) -> Confinement:
-    """It asks as any client does."""
+    """It asks as any client does, and ends connections whose address has left."""
     return _row(
         cloud,
         host,
         members.HEALTH,
         state=run_dir(host, members.HEALTH),
         reads=(settings_dir(host, members.HEALTH), host.pki_dir / "ca.crt"),
-        families=NETWORKED,
+        capabilities=("CAP_NET_ADMIN",),
+        families=(*NETWORKED, NETLINK),
+        starts_programs=True,
     )
 
 
