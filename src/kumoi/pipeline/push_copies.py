@@ -69,14 +69,23 @@ class PushCopies:
         with self._database.read() as connection:
             current = repository.get(connection, found.id)
             is_new = not repository.list_branches(connection, found.id)
-        note = self._repositories.note(found.project_id, found.name)
-        if current is None or (note is None and is_new and not current.changes):
+        if current is not None:
+            self.require_state(current, is_new=is_new)
+
+    def require_state(self, found: Repository, *, is_new: bool) -> None:
+        """`require_here` of the row as it was read; what is read of the repository after this is not older than that.
+        It is new where no branch of it is known.
+        """
+        if self._own is None:
             return
-        wanted = copy_plan.Wanted(copy_plan.CopyState(found.id, current.changes))
+        note = self._repositories.note(found.project_id, found.name)
+        if note is None and is_new and not found.changes:
+            return
+        wanted = copy_plan.Wanted(copy_plan.CopyState(found.id, found.changes))
         here = copy_plan.CopyState(note.id, note.number) if note is not None else None
         if copy_plan.is_current(wanted, here):
             return
-        number = copy_plan.settled(current.changes)
+        number = copy_plan.settled(found.changes)
         try:
             self._own.bring_repository(f"{found.project_id}/{found.name}", number)
         except KumoiError as cause:

@@ -70,11 +70,11 @@ class Heads:
         """Begin a run for each branch of one repository whose head is new; the ids of the runs. Raises Transient
         where this host does not have what was pushed to another.
         """
-        if self._copies is not None:
-            self._copies.require_here(found)
         with self._database.read() as connection:
             found = repository.get(connection, found.id) or found
             seen = {head.name: head for head in repository.list_branches(connection, found.id)}
+        if self._copies is not None:  # Of what was just read: older heads would look like new ones.
+            self._copies.require_state(found, is_new=not seen)
         heads = self._repositories.list_heads(found.project_id, found.name)
         if heads is None or (self._copies and self._copies.is_changed_elsewhere(found)):
             return []

@@ -222,24 +222,15 @@ class Delegated:
         return self.clouds.of(mine)
 
     def open_to_end(self, environment_id: str) -> Cloud:
-        """For its deletion: where its pusher has lost the role, as whoever else pushed there."""
-        with self.database.read() as connection:
-            mine = self._of(connection, environment_id)
-            others = delegation.others(connection, environment_id, most=OTHERS_MAX)
-        for each in (mine, *others):
+        """For its deletion: where its pusher has lost the role, or there was none, as whoever else pushed there."""
+        for each in self._all(environment_id):
             if self.identity.is_valid(each):
                 return self.clouds.of(each)
-        return self.clouds.of(mine)  # It says why.
+        return self.open(environment_id)  # It says why.
 
     def is_orphaned(self, environment_id: str) -> bool:
         """Whether the cloud refuses all of them. Raises Transient where it does not answer."""
-        with self.database.read() as connection:
-            try:
-                mine = [self._of(connection, environment_id)]
-            except Permanent:
-                mine = []
-            others = delegation.others(connection, environment_id, most=OTHERS_MAX)
-        return not any(map(self.identity.is_valid, (*mine, *others)))
+        return not any(map(self.identity.is_valid, self._all(environment_id)))
 
     def end(self, acted: Delegation) -> None:
         """It acts for an environment no more, of which nothing is left."""
@@ -295,6 +286,15 @@ class Delegated:
         if mine is not None and self.clouds.of(mine).user_id() == theirs.user_id():
             return
         build.delete(theirs, theirs.list_resources(Noun.KEYPAIR, prefix(environment_id)))
+
+    def _all(self, environment_id: str) -> list[Delegation]:
+        """Its own first."""
+        with self.database.read() as connection:
+            others = delegation.others(connection, environment_id, most=OTHERS_MAX)
+            try:
+                return [self._of(connection, environment_id), *others]
+            except Permanent:
+                return others
 
     def _of(self, connection: Connection, environment_id: str) -> Delegation:
         """Raises NotFound, Permanent where nobody delegated anything."""

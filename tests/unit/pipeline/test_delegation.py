@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from kumoi.base.clock import SetClock
-from kumoi.base.errors import StoreFull
+from kumoi.base.errors import Permanent, StoreFull
 from kumoi.base.secret import Secret
 from kumoi.engine.db import Database
+from kumoi.pipeline import new_run
 from kumoi.pipeline.credentials import Credentials
 from kumoi.pipeline.serve import Delegated
-from kumoi.pipeline.store import delegation, repository
+from kumoi.pipeline.store import delegation, environment, repository, run
 from kumoi.pipeline.store.delegation import Delegation
+from kumoi.pipeline.store.environment import Environment, EnvironmentStatus
 from kumoi.pipeline.store.repository import Repository
 
 NOW = SetClock().now()
@@ -59,6 +61,28 @@ class Pushes:
         made = Delegation(credential, Secret("s"), is_own=True)
         with self.database.write() as connection:
             delegation.set_of_repository(connection, REPOSITORY, made, NOW)
+
+    def begin(self, environment_id: str) -> None:
+        """Without a credential for it."""
+        found = Repository(REPOSITORY, "p1", "demo", "hello", NOW)
+        began = new_run.make(found, repository.Branch("main", "c0ffee", 1), NOW, "")
+        lives = Environment(
+            id=environment_id,
+            run_id=began.id,
+            repository_id=REPOSITORY,
+            project_id="p1",
+            branch="main",
+            wanted={},
+            status=EnvironmentStatus.LIVE,
+            url="",
+            reason="",
+            deletions=0,
+            created_at=NOW,
+            expires_at=NOW,
+        )
+        with self.database.write() as connection:
+            run.add(connection, began)
+            environment.add(connection, lives)
 
     def end(self, environment_id: str) -> None:
         """Nothing of it is left."""
@@ -130,6 +154,19 @@ def test_what_a_pusher_built_who_lost_the_role_is_ended_by_whoever_pushed_later(
     assert pushes.cloud.used == "bobs"
     pushes.delegated.open("e1")
     assert pushes.cloud.used == "anns", "a run goes on as its pusher, or not at all"
+
+
+def test_what_began_without_a_push_of_anybodys_is_ended_by_whoever_pushed(pushes: Pushes) -> None:
+    pushes.push("anns", "e1")
+    pushes.begin("e2")
+    pushes.delegated.open_to_end("e2")
+    assert pushes.cloud.used == "anns"
+    assert not pushes.delegated.is_orphaned("e2")
+    with pytest.raises(Permanent, match="nobody has let the pipeline work"):
+        pushes.delegated.open("e2")
+    pushes.cloud.valid.clear()
+    with pytest.raises(Permanent, match="nobody has let the pipeline work"):
+        pushes.delegated.open_to_end("e2")
 
 
 def test_an_environment_is_orphaned_when_the_cloud_refuses_all_who_pushed(pushes: Pushes) -> None:

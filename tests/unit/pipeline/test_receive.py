@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kumoi.base.clock import SetClock
-from kumoi.base.errors import Invalid, TooLarge
+from kumoi.base.errors import Invalid, TooLarge, Transient
 from kumoi.base.ids import new_id
 from kumoi.base.process import run as run_program
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.pipeline import git
+from kumoi.pipeline.push_copies import PushCopies
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repositories import Repositories, check_name
+from kumoi.pipeline.repository_calls import CopyNote
 from kumoi.pipeline.store import environment, repository, run
 from kumoi.pipeline.store.repository import Repository
 from kumoi.pipeline.store.run import Run
@@ -101,6 +106,53 @@ def test_two_that_look_at_the_same_time_begin_one_run(place: Place) -> None:
     commit = place.git("rev-parse", "HEAD")
     assert len(place.heads._follow_branch(place.repository, before, commit)) == 1
     assert place.heads._follow_branch(place.repository, before, commit) == []
+    assert len(place.runs()) == 1
+
+
+class Nobody:
+    """No other host gives it just now."""
+
+    def bring_repository(self, *_: object) -> int:
+        raise Transient("nobody has it")
+
+
+class LateCopy:
+    """What a host has of a repository that another one pushes to: `notes` in turn, as it is asked."""
+
+    def __init__(self, place: Place, *notes: Callable[[], CopyNote]) -> None:
+        self.real, self.notes = Repositories(place.host), list(notes)
+
+    def note(self, _project_id: str, _name: str) -> CopyNote:
+        return self.notes.pop(0)() if len(self.notes) > 1 else self.notes[0]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def test_a_push_that_ends_elsewhere_while_one_looks_is_not_compared_with_the_heads_before_it(
+    place: Place,
+) -> None:
+    """Its branch is known already and its commits are not here: that is no branch that was set back."""
+    place.commit()
+    place.push()
+    place.look()
+    with place.database.write() as connection:
+        number = repository.begin_change(connection, place.repository.id, "elsewhere")
+        [branch] = repository.list_branches(connection, place.repository.id)
+        moved = repository.Branch("main", "c0ffee", branch.sequence + 1)
+        repository.set_branch(connection, place.repository.id, moved)
+
+    def ends_meanwhile() -> CopyNote:
+        with place.database.write() as connection:
+            repository.end_change(connection, place.repository.id, "elsewhere", number)
+        return CopyNote(place.repository.id, number - 1)
+
+    late = LateCopy(place, ends_meanwhile, lambda: CopyNote(place.repository.id, number - 1))
+    copies = PushCopies(place.database, late, "here", own=Nobody())  # type: ignore[arg-type]
+    heads = Heads(CloudSettings(), late, place.database, place.clock, copies=copies)  # type: ignore[arg-type]
+    for _ in range(2):
+        with contextlib.suppress(Transient):
+            heads.look(place.repository)
     assert len(place.runs()) == 1
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.secret import Secret
 from kumoi.engine.schema import Timestamp
+from kumoi.pipeline.store.environment import environment
 from kumoi.pipeline.store.schema import ID, NAME, metadata
 
 # Of the push that is under way, or whose environments have not begun; made by a release before 0.3,
@@ -130,11 +131,13 @@ def is_used(connection: Connection, credential_id: str) -> bool:
 
 
 def others(connection: Connection, environment_id: str, *, most: int) -> list[Delegation]:
-    """Of the other environments of its repository, newest first."""
+    """Of the other environments of its repository, newest first; also where nobody acted for this one."""
     table = environment_delegation
-    mine = sa.select(table.c.repository_id).where(table.c.environment_id == environment_id)
+    known = sa.select(table.c.repository_id).where(table.c.environment_id == environment_id)
+    its = sa.select(environment.c.repository_id).where(environment.c.id == environment_id)
+    mine = sa.func.coalesce(known.scalar_subquery(), its.scalar_subquery())
     query = sa.select(table).where(
-        table.c.repository_id == mine.scalar_subquery(), table.c.environment_id != environment_id
+        table.c.repository_id == mine, table.c.environment_id != environment_id
     )
     newest_first = query.order_by(table.c.made_at.desc()).limit(most)
     return [_of(row) for row in connection.execute(newest_first)]
