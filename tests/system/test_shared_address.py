@@ -64,7 +64,7 @@ def test_whoever_waits_for_an_answer_hears_that_none_comes(world: World) -> None
     holder, other = world.at(world.holder), world.at(world.other)
     listener = namespace.within(
         holder,
-        lambda: socket.create_server(("0.0.0.0", PORT)),  # noqa: S104 - in a namespace of ours
+        lambda: socket.create_server(("0.0.0.0", PORT)),
     )
     here, elsewhere = namespace.within(holder, connected), namespace.within(other, connected)
     to_own = namespace.within(

@@ -73,6 +73,7 @@ class Drilling:
             calls=calls.count,
             failed=calls.failed,
             slowest_s=calls.slowest_s,
+            slowest=calls.slowest,
             packets_lost=sum(packets.values()),
             lost_elsewhere=sum(elsewhere),
             redundant_s=again_s,

@@ -44,19 +44,22 @@ class LoadCalls:
     count: int
     failed: int
     slowest_s: float
+    slowest: str
     troubles: tuple[str, ...]
 
 
 def within(calls: list[LoadCall], began_s: float, ended_s: float) -> LoadCalls:
     found = [call for call in calls if call.ended_s >= began_s and call.began_s <= ended_s]
     troubles = [f"{call.name}: {call.trouble}" for call in found if call.trouble]
-    slowest_s = max((call.ended_s - call.began_s for call in found), default=0.0)
-    return LoadCalls(len(found), len(troubles), slowest_s, tuple(troubles))
+    took = max(((call.ended_s - call.began_s, call.name) for call in found), default=(0.0, ""))
+    return LoadCalls(len(found), len(troubles), *took, tuple(troubles))
 
 
 @dataclass(slots=True)
 class Journal:
-    """What was acknowledged: things made that were not asked to be deleted, and things deleted."""
+    """What was acknowledged: things made that were not asked to be deleted, and things deleted, by id. A creation
+    that was cut and tried again may have made two of a name.
+    """
 
     made: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
@@ -100,15 +103,15 @@ class Load:
             time.sleep(PAUSE_S)
 
     def lost(self, cloud: Connection) -> list[str]:
-        """Names of acknowledged things that are not there, and of deleted ones that are. Who looks asks until it is
+        """Ids of acknowledged things that are not there, and of deleted ones that are. Who looks asks until it is
         answered.
         """
         with self._lock:
             journal = Journal(set(self.journal.made), set(self.journal.deleted))
-        there = {network.name for network in cloud.network.networks()}
+        there = {network.id for network in cloud.network.networks()}
         lost = journal.lost(there)
         with self._lock:  # Some were deleted while they were looked for.
-            return [name for name in lost if (name in self.journal.made) == (name in journal.made)]
+            return [each for each in lost if (each in self.journal.made) == (each in journal.made)]
 
     def _read(self) -> None:
         cloud = self.connect()
@@ -128,27 +131,27 @@ class Load:
 
     def _write(self, number: int) -> None:
         cloud = self.connect()
-        kept: list[tuple[str, str]] = []
+        kept: list[str] = []
         for name in _names(number):
             if self._over.is_set():
                 return
             made = self._call("create network", partial(cloud.network.create_network, name=name))
             if made is not None:
-                kept.append((name, made.id))
+                kept.append(made.id)
                 with self._lock:
-                    self.journal.made.add(name)
+                    self.journal.made.add(made.id)
             if len(kept) > KEPT:
-                self._delete(cloud, *kept.pop(0))
+                self._delete(cloud, kept.pop(0))
 
-    def _delete(self, cloud: Connection, name: str, network_id: str) -> None:
+    def _delete(self, cloud: Connection, network_id: str) -> None:
         with self._lock:  # From now on nobody knows, until it is answered.
-            self.journal.made.discard(name)
+            self.journal.made.discard(network_id)
         done = self._call(
             "delete network", lambda: cloud.network.delete_network(network_id) or True
         )
         if done is not None:
             with self._lock:
-                self.journal.deleted.add(name)
+                self.journal.deleted.add(network_id)
 
     def _call(self, name: str, ask: Callable[[], Any]) -> Any:
         """Its answer; None where it failed."""

@@ -24,6 +24,7 @@ class DrillOutcome:
     calls: int = 0
     failed: int = 0
     slowest_s: float = 0.0
+    slowest: str = ""
     packets_lost: int = 0
     lost_elsewhere: int = 0
     redundant_s: float = 0.0
