@@ -149,7 +149,7 @@ def test_a_push_that_ends_elsewhere_while_one_looks_is_not_compared_with_the_hea
 
     late = LateCopy(place, ends_meanwhile, lambda: CopyNote(place.repository.id, number - 1))
     copies = PushCopies(place.database, late, "here", own=Nobody())  # type: ignore[arg-type]
-    heads = Heads(CloudSettings(), late, place.database, place.clock, copies=copies)  # type: ignore[arg-type]
+    heads = Heads(CloudSettings(), late, place.database, place.clock, copies=copies)
     for _ in range(2):
         with contextlib.suppress(Transient):
             heads.look(place.repository)
