@@ -233,6 +233,7 @@ def bound_servers(host: HostSettings) -> None:
     fence.raise_pid_max()
     fence.raise_counts()
     fence.halve_waiting_signals()
+    fence.free_message_queues()
     neighbours.raise_most()
     ram_mib = inventory.ram_mib(inventory.MEMINFO.read_text())
     most = fence.bounds(ram_mib=ram_mib, reserved_mib=host.reserved_host_memory_mib)

@@ -48,6 +48,9 @@ a limit of its own; in version 2 it is. All connections of a machine have 9 % of
 of them are held back.
 """
 
+MESSAGE_QUEUES_BYTES = 819_200
+"""Of each user of a server, as Linux has it by default."""
+
 COUNTS = {
     "fs/inotify/max_user_instances": (1 << 31) - 1,
     "fs/inotify/max_user_watches": (1 << 31) - 1,
@@ -119,6 +122,15 @@ def halve_waiting_signals() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_SIGPENDING)
     if most != resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_SIGPENDING, (most // 2, most // 2))
+
+
+def free_message_queues() -> None:
+    """Of this process, whom each server comes of: Linux counts POSIX queues of messages of all servers for root, whatever
+    bound each has of its own, by the limit of who made the server. What they hold is the server's memory.
+    """
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, unlimited)
 
 
 def ensure(host_name: str, most: Bounds, *, root: Path = ROOT) -> None:

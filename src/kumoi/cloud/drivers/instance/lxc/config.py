@@ -95,6 +95,7 @@ def config(server: InstanceSpec, machine: Machine, paths: ContainerPaths, ids: I
             "lxc.seccomp.allow_nesting = 1",
             *confinement.masks(),
             f"lxc.proc.oom_score_adj = {OOM_SCORE}",
+            f"lxc.prlimit.msgqueue = {fence.MESSAGE_QUEUES_BYTES}",
             "lxc.tty.max = 0",
             f"lxc.console.logfile = {paths.console}",
             f"lxc.console.size = {CONSOLE_BYTES_MAX}",
