@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,7 +104,8 @@ tell_("settimeofday", call("settimeofday", $z, 0)); tell_("clock_settime", call(
 tell_("fanotify_init", call("fanotify_init", 0, 0)); tell_("kcmp", call("kcmp", $$, $$, 0, 0, 0)); tell_("pidfd_getfd", call("pidfd_getfd", 0, 0, 0)); tell_("memfd_secret", call("memfd_secret", 0));
 tell_("umount2 by force", call("umount2", "/probe/tmpfs\0", 1));
 # Sockets.
-for (["can",29],["tipc",30],["alg",38],["vsock",40],["xdp",44],["xdp in a wide register",44+2**32],["packet",17]) { my ($n,$f) = @$_; tell_("socket $n", call("socket", $f, $n =~ /alg|vsock/ ? 5 : 3, 0)) }
+for (["can",29],["tipc",30],["alg",38],["vsock",40],["xdp",44],["xdp in a wide register",44+2**32],["key",15],["packet",17]) { my ($n,$f) = @$_; tell_("socket $n", call("socket", $f, $n =~ /alg|vsock/ ? 5 : 3, 0)) }
+tell_("socket of IPsec's policies", call("socket", 16, 3, 6)); tell_("socket of links", call("socket", 16, 3, 0));
 my $pk = syscall($N{socket}, 17, 3, 0); my $ring = pack("IIII", 4096, 1, 2048, 2);
 tell_("ring of packets", call("setsockopt", $pk, 263, 5, $ring, 16)); tell_("ring to send packets", call("setsockopt", $pk, 263, 13, $ring, 16)); tell_("buffer by force", call("setsockopt", $pk, 1, 33, pack("i", 1 << 30), 4)); tell_("ring in a wide register", call("setsockopt", $pk, 263+2**32, 5+2**32, $ring, 16));
 for (["vsock",40],["alg",38]) { my ($n,$f) = @$_; tell_("pair of sockets $n", call("socketpair", $f, 1, 0, $z)) }
@@ -191,6 +193,24 @@ def test_what_is_refused_are_calls_that_the_machine_has() -> None:
         if library.seccomp_syscall_resolve_name(name.encode()) == syscalls.NO_SUCH_CALL
     }
     assert unknown == set()
+
+
+def test_a_server_that_lxc_starts_without_its_filter_does_not_run(
+    host: ContainerHost, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As LXC does by default beside the filter of the agent, without a word."""
+    lenient = tmp_path / "lxc-start"
+    real = shutil.which("lxc-start")
+    lenient.write_text(f'#!/bin/sh\nexec {real} "$@" -s lxc.seccomp.allow_nesting=0\n')
+    lenient.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    host.start_agent()
+    server = servers.wanted(number=5)
+    host.control.want(server)
+    until(lambda: "left its filter" in (host.here.state / "agent.log").read_text(), bound_s=60)
+    assert host.pid(server) == 0
+    monkeypatch.undo()
+    host.start_agent()
 
 
 def test_what_hides_in_deep_and_frozen_groups_ends_with_its_server(

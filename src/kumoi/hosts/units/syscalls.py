@@ -63,11 +63,14 @@ UNCOUNTED = {
     (OF_SOCKETS, 33): errno.EPERM,  # and SO_RCVBUFFORCE.
     (OF_PACKETS, 5): errno.ENOPROTOOPT,  # Rings, PACKET_RX_RING
     (OF_PACKETS, 13): errno.ENOPROTOOPT,  # and PACKET_TX_RING.
+    (0, 17): errno.ENOPROTOOPT,  # A socket's own policies of IPsec, IP_XFRM_POLICY
+    (41, 35): errno.ENOPROTOOPT,  # and IPV6_XFRM_POLICY.
 }
 """Levels and options of setsockopt(2) by which a socket takes memory of the machine that counts for no control
 group, and the error by which who asks goes on without.
 """
 OF_THE_HYPERVISOR_AND_MODULES = {
+    "key": 15,
     "can": 29,
     "tipc": 30,
     "alg": 38,
@@ -79,6 +82,8 @@ OF_THE_HYPERVISOR_AND_MODULES = {
 """Address families of sockets, by number, that reach the machine's own hypervisor, load modules of the kernel, or take
 memory that counts for nobody.
 """
+NETLINK_OF_POLICIES = 6
+"""NETLINK_XFRM: what is told of IPsec, as by family `key`, counts for no control group, and nothing bounds it."""
 SOCKETCALL_SOCKET, SOCKETCALL_SOCKETPAIR, SOCKETCALL_SETSOCKOPT = 1, 8, 14
 LOW_HALF = 0xFFFFFFFF  # Of a register: the kernel looks at no more of an int.
 KIND_OF_FILE = 0o170000
@@ -143,6 +148,9 @@ class Filter:
             for number in OF_THE_HYPERVISOR_AND_MODULES.values():
                 refused = _Comparison(0, MASKED_EQUAL, LOW_HALF, number)
                 self._add(call, errno.EAFNOSUPPORT, refused)
+        netlink = _Comparison(0, MASKED_EQUAL, LOW_HALF, FAMILY_NUMBERS[NETLINK])
+        policies = _Comparison(2, MASKED_EQUAL, LOW_HALF, NETLINK_OF_POLICIES)
+        self._add("socket", errno.EPROTONOSUPPORT, netlink, policies)
         for several in (SOCKETCALL_SOCKET, SOCKETCALL_SOCKETPAIR):
             refused = _Comparison(0, MASKED_EQUAL, LOW_HALF, several)
             self._add("socketcall", errno.EAFNOSUPPORT, refused)

@@ -49,11 +49,13 @@ SOCKETS_REFUSED = tuple(
     for call in ("socket", "socketpair")
     for number in syscalls.OF_THE_HYPERVISOR_AND_MODULES.values()
 )
+POLICIES_REFUSED = f"socket errno 93 {_is(0, 16)} {_is(2, syscalls.NETLINK_OF_POLICIES)}"
+"""IPsec of a server's own; errno as of a kernel without it."""
 OPTIONS_REFUSED = tuple(
     f"setsockopt errno {error} {_is(1, level)} {_is(2, option)}"
     for (level, option), error in syscalls.UNCOUNTED.items()
 )
-"""The agent has both as well, and more (`Filter.refuse_uncounted_memory`, `refuse_sockets_of_the_machine`), and so has
+"""The agent has all of these as well, and more (`Filter.refuse_uncounted_memory`, `refuse_sockets_of_the_machine`), and so has
 every server of it: LXC leaves out, for programs of 32 bits, the calls that these machines also have in one with others.
 """
 
@@ -84,6 +86,7 @@ def seccomp() -> str:
             "[all]",
             *(f"{call} errno 1" for call in CALLS_REFUSED),
             *SOCKETS_REFUSED,
+            POLICIES_REFUSED,
             *OPTIONS_REFUSED,
             "",
         ]
