@@ -20,7 +20,7 @@ from kumoi import config
 from kumoi.base import process
 from kumoi.base.errors import Transient
 from kumoi.base.namespace import NAMESPACES, within
-from kumoi.cloud.drivers.network import mac_guard, router_guard
+from kumoi.cloud.drivers.network import router_guard
 from kumoi.cloud.drivers.network.interface import (
     ROUTER_GATEWAY,
     ROUTER_INTERFACE,
@@ -36,6 +36,7 @@ from kumoi.cloud.drivers.network.interface import (
     SubnetSpec,
     Topology,
 )
+from kumoi.cloud.drivers.network.mac_guard import MacTables
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
 from kumoi.config import CloudSettings, HostSettings, first_host
@@ -201,6 +202,7 @@ class World:
     switch: OvsSwitch
     wanted: Topology = BASE
     plugged: set[str] = field(default_factory=set)
+    macs: MacTables = field(default_factory=MacTables)
 
     def become(self, wanted: Topology) -> None:
         """`converge`, where it is not so already."""
@@ -259,8 +261,15 @@ class World:
 
     def _guard(self, port: PortSpec) -> None:
         """As an agent does."""
-        guard = router_guard.hold_back if port.port_security_enabled else mac_guard.bound
-        within(NAMESPACES / self.engines.here.name, lambda: guard([namespace(port)]))
+        name = namespace(port)
+
+        def guard() -> None:
+            if port.port_security_enabled:
+                router_guard.hold_back([name])
+            else:
+                self.macs.bound({name: port.mac})
+
+        within(NAMESPACES / self.engines.here.name, guard)
 
     def unplug(self, port: PortSpec) -> None:
         name = namespace(port)

@@ -39,7 +39,8 @@ from tests.system.network_world import (
 
 from kumoi.base import process
 from kumoi.cloud.drivers.instance import kernel
-from kumoi.cloud.drivers.network import bpf, mac_guard, router_guard
+from kumoi.cloud.drivers.network import bpf, router_guard
+from kumoi.cloud.drivers.network.mac_guard import MacTables
 from kumoi.hosts.units import table
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
@@ -141,7 +142,7 @@ def test_it_is_on_a_virtual_machines_link_as_well() -> None:
 
             router_guard.hold_back(["machine", "of-another"])
             guarded = sent(ADVERTISED), sent(ORDINARY)
-            mac_guard.bound(["machine", "of-another"])
+            MacTables().bound({"machine": EVE.mac, "of-another": EVE.mac})
             return (*guarded, sent(ADVERTISED))
 
     with ThreadPoolExecutor(1) as thread:

@@ -176,6 +176,19 @@ def _ensure_filter(route: Any, name: str, program: Callable[[int | None], int]) 
         route.link("set", ifname=name, IFLA_XDP={"attrs": filter_})
 
 
+def tables(names: Iterable[str]) -> dict[str, int]:
+    """Descriptors of the tables that these links have, by link."""
+    found = {}
+    with netlink("look at what filters servers' links") as route:
+        for name in names:
+            with ignoring_gone(), contextlib.ExitStack() as opened:
+                present = _present(route, name, opened)
+                table = _table_of(present, opened) if present is not None else None
+                if table is not None:
+                    found[name] = os.dup(table)
+    return found
+
+
 def bind(program: int, table: int) -> None:
     """The table is there as long as the program, which need not use it."""
     head = struct.pack("=III", program, table, 0)

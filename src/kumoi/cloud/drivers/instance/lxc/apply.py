@@ -93,6 +93,7 @@ class LxcDriver:
         files.replace(self._paths.seccomp, confinement.seccomp(), promise=Promise.KILL)
         subids.claim(self._paths.host_dir)
         monitor.wait_for_strays(self._paths)
+        self._ports.prepare()
         running = monitor.find_all(self._paths)
         self._ids = idmap.IdOwners(
             {idmap.base_of(one.pid): server_id for server_id, one in running.items()}

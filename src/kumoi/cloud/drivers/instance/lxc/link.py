@@ -21,13 +21,14 @@ from pyroute2.netlink.exceptions import NetlinkError
 from kumoi.base.errors import Transient
 from kumoi.cloud.drivers.instance import kernel
 from kumoi.cloud.drivers.instance.wire import LINK_ID_DIGITS, Wire
-from kumoi.cloud.drivers.network import mac_guard, router_guard, veth
+from kumoi.cloud.drivers.network import router_guard, veth
+from kumoi.cloud.drivers.network.mac_guard import MacTables
 from kumoi.cloud.drivers.network.veth import netlink
 
 _OURS = re.compile(rf"k[0-9a-f]{{{LINK_ID_DIGITS}}}")
 
 
-def ensure(wire: Wire) -> None:
+def ensure(wire: Wire, macs: MacTables) -> None:
     """Make a link with both ends on the host, the host's end up."""
     with netlink(f"make link {wire.link}") as route:
         try:
@@ -45,16 +46,16 @@ def ensure(wire: Wire) -> None:
         route.link("set", ifname=wire.link, state="up")
     for name in (wire.link, wire.peer):
         veth.disable_offload(name)
-    guard([wire])
+    guard([wire], macs)
 
 
-def guard(wires: Collection[Wire]) -> None:
+def guard(wires: Collection[Wire], macs: MacTables) -> None:
     """Let out of each link what its server may send of routers, or from how many MACs, whatever was let out before."""
     router_guard.hold_back(wire.link for wire in wires if not wire.may_advertise)
-    mac_guard.bound(wire.link for wire in wires if wire.may_advertise)
+    macs.bound({wire.link: wire.mac for wire in wires if wire.may_advertise})
 
 
-def attach(wire: Wire, *, pid: int) -> None:
+def attach(wire: Wire, macs: MacTables, *, pid: int) -> None:
     """Make a link whose inner end is in the network namespace of a running server, up."""
 
     def bring_up() -> None:
@@ -64,7 +65,7 @@ def attach(wire: Wire, *, pid: int) -> None:
             route.link("set", index=index, ifname=wire.name)
             route.link("set", index=index, state="up")
 
-    ensure(wire)
+    ensure(wire, macs)
     try:
         namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as cause:

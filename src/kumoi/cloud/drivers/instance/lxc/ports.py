@@ -20,6 +20,7 @@ from kumoi.cloud.drivers.instance.switchboard import Switchboard
 from kumoi.cloud.drivers.instance.wire import Wire
 from kumoi.cloud.drivers.network import veth
 from kumoi.cloud.drivers.network.interface import Switch
+from kumoi.cloud.drivers.network.mac_guard import MacTables
 from kumoi.cloud.hostapi.messages import InstanceSpec
 
 LINK_THREADS = 4
@@ -50,10 +51,16 @@ class Ports:
     def __init__(self, paths: Paths, switch: Switch) -> None:
         self._paths = paths
         self._board = Switchboard(switch)
+        self._macs = MacTables()
         self._threads = ThreadPoolExecutor(LINK_THREADS, thread_name_prefix="links")
+
+    def prepare(self) -> None:
+        """Once, before any other method."""
+        self._macs.find(link.list_links())
 
     def close(self) -> None:
         self._threads.shutdown()
+        self._macs.close()
 
     def list_plugged(self) -> dict[str, str]:
         """Port ids by link, of all servers."""
@@ -68,7 +75,7 @@ class Ports:
             for wire_ in wires:
                 if veth.exists(wire_.link) and not veth.exists(wire_.peer):
                     veth.delete([wire_.link])  # Its other end was in a server that has ended.
-                link.ensure(wire_)
+                link.ensure(wire_, self._macs)
 
         path = self._paths.network(server.id)
         files.replace(path, network.at_start(wires), promise=Promise.KILL)
@@ -86,7 +93,7 @@ class Ports:
         veth.delete(action.name for action in actions if isinstance(action, plan.DropLink))
         new_wires = [action.wire for action in actions if isinstance(action, plan.MakeLink)]
         for new_wire in new_wires:
-            link.attach(new_wire, pid=pid)
+            link.attach(new_wire, self._macs, pid=pid)
         self._board.change(
             ensured={
                 action.name: action.port_id for action in actions if isinstance(action, plan.Plug)
@@ -94,7 +101,7 @@ class Ports:
             deleted=[action.name for action in actions if isinstance(action, plan.Unplug)],
         )
         veth.set_up(wire_.link for wire_ in wires)
-        link.guard(wires)
+        link.guard(wires, self._macs)
         given = known.given
         if new_wires or known.wired != server.ports:
             file = self._paths.network(server.id)
@@ -115,10 +122,11 @@ class Ports:
         veth.delete(names)
 
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
-        links, plugged = link.list_links(), self.list_plugged()
+        links, plugged, macs = link.list_links(), self.list_plugged(), self._macs.listed()
         wanted = {wire.link_name(port_id) for port_id in wanted_ports()}
         self._board.change(ensured={}, deleted=set(plugged) - wanted)
         veth.delete(sorted(links - wanted))
+        self._macs.keep_only(macs, wanted)
 
 
 def link_ports(wires: Iterable[Wire]) -> dict[str, str]:
