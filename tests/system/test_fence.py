@@ -19,7 +19,7 @@ from kumoi.base.process import run
 from kumoi.cloud.agent import inventory
 from kumoi.cloud.drivers.instance import fence
 from kumoi.cloud.drivers.instance.lxc.config import OOM_SCORE
-from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec
+from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, InstanceState
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -78,6 +78,25 @@ asks.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR: else UDP keeps ENOBUFS 
 asks.sendto(b"?", ("10.202.1.77", 9))
 print("asked")
 """
+
+PERMANENT = 130_000
+"""Neighbours of 310 bytes: more than an eighth of EACH_MIB, which counts for nobody."""
+TELL = """
+import subprocess
+lines = [LINE for n in range(COUNT)]
+subprocess.run([*COMMAND, "-force", "-batch", "-"], input="".join(lines), text=True, check=True)
+"""
+TELL_NEIGHBOURS = (
+    TELL.replace("LINE", r'f"neigh add 10.{n >> 16}.{n >> 8 & 255}.{n & 255} lladdr 02:00:00:00:00:01 dev eth0 nud permanent\n"')
+    .replace("COUNT", str(PERMANENT))
+    .replace("COMMAND", '"ip"')
+)  # fmt: skip
+TELL_ROUTES = (
+    TELL.replace("LINE", r'f"route add fd00::{n >> 16:x}:{n & 65535:x} dev lo\n"')
+    .replace("COUNT", "70_000")
+    .replace("COMMAND", '"ip", "-n", "elsewhere"')
+)
+"""580 bytes each that count for nobody, and 270 that do."""
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +195,24 @@ def test_a_server_that_names_thousands_of_neighbours_leaves_others_theirs(
     named = int(host.attach(attacker, "python3", "-c", NAME_NEIGHBOURS))
     assert named == NEIGHBOURS
     assert host.attach(neighbour, "python3", "-c", ASK_NEIGHBOUR).strip() == "asked"
+
+
+def test_what_a_server_tells_the_kernel_of_networks_has_a_bound(
+    host: ContainerHost, servers: Servers
+) -> None:
+    """200,000 neighbours took 100 MiB of the machine that counted for nobody."""
+    server = servers.new(number=5, ram_mib=EACH_MIB)
+    until(lambda: host.banner("10.202.1.5"))
+    in_background = ("systemd-run", "--quiet", "python3", "-c")
+    host.attach(server, *in_background, TELL_NEIGHBOURS)
+    held = "server.network_tables_too_large"
+    log = host.here.state / "agent.log"
+    until(lambda: held in log.read_text(), bound_s=120)
+    assert host.pid(server), "it goes on without its neighbours"
+    host.attach(server, "sh", "-c", "ip netns add elsewhere && ip -n elsewhere link set lo up")
+    host.attach(server, *in_background, TELL_ROUTES)
+    host.control.await_report(server, InstanceState.STOPPED, bound_s=120)
+    assert log.read_text().count(held) > 1
 
 
 def test_the_machine_out_of_memory_ends_servers_before_what_is_its_own(

@@ -31,6 +31,7 @@ from kumoi.cloud.agent.fence import files_of
 from kumoi.cloud.agent.fenced import Fenced, Fencing, NoFence
 from kumoi.cloud.agent.files import WANTED_DIR, ThingFiles
 from kumoi.cloud.agent.images import Images
+from kumoi.cloud.agent.kernel_room import KernelRoom
 from kumoi.cloud.agent.kinds.arrival import ArrivalKind
 from kumoi.cloud.agent.kinds.interface import AnyKind
 from kumoi.cloud.agent.kinds.load_balancer import LoadBalancerKind
@@ -129,6 +130,7 @@ async def serve_drivers(
             if cloud.is_cluster:
                 tasks.create_task(Renewal(host, upstream, tls, clock).run())
             tasks.create_task(DiskRoom(host_dir, drivers.values()).run())
+            tasks.create_task(KernelRoom(drivers.values()).run())
             await agent.run()
 
 

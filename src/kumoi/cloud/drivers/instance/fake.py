@@ -103,6 +103,8 @@ class FakeDriver:
     servers: dict[str, ObservedInstance] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
     room_bytes: int = 0
+    tables_too_large: list[str] = field(default_factory=list)
+    tables_looked_at: int = 0
     done: list[str] = field(default_factory=list)
     _failures: list[tuple[str, KumoiError]] = field(default_factory=list)
     _guard: threading.RLock = field(default_factory=threading.RLock)
@@ -226,6 +228,10 @@ class FakeDriver:
     def share_room(self, left_bytes: Callable[[], int]) -> int:
         self.room_bytes = left_bytes()
         return 0
+
+    def hold_network_tables(self) -> list[str]:
+        self.tables_looked_at += 1
+        return self.tables_too_large
 
     def console(self, server_id: str, *, bytes_max: int) -> str:
         seen = self.observe(server_id)

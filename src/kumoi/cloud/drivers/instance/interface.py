@@ -137,6 +137,12 @@ class InstanceDriver(Protocol):
         """
         ...
 
+    def hold_network_tables(self) -> list[str]:
+        """Take from servers what their root told the kernel of networks, where it takes more memory of the host than
+        counts for them and a part beyond; the server ends where it cannot be taken. The ids of these servers.
+        """
+        ...
+
     def console(self, server_id: str, *, bytes_max: int) -> str:
         """The end of what the server wrote to its console."""
         ...

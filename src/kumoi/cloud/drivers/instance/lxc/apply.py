@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from kumoi.base import files
+from kumoi.base import files, log
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.process import ProcessFailed
@@ -37,6 +37,7 @@ from kumoi.cloud.drivers.instance.lxc import (
     monitor,
     moving,
     network,
+    network_tables,
     plan,
     rootfs,
     still,
@@ -140,6 +141,10 @@ class LxcDriver:
     def share_room(self, left_bytes: Callable[[], int]) -> int:
         return growth.share_out(self._paths.host_dir, self._paths.servers, left_bytes)
 
+    def hold_network_tables(self) -> list[str]:
+        running = monitor.find_all(self._paths)
+        return [server_id for server_id in running if self._hold_network_tables(server_id)]
+
     def console(self, server_id: str, *, bytes_max: int) -> str:
         try:
             with self._paths.console(server_id).open("rb") as file:
@@ -227,6 +232,23 @@ class LxcDriver:
         self._ports.sweep(wanted_ports)
 
     # What the methods above share.
+
+    def _hold_network_tables(self, server_id: str) -> bool:
+        group = self._group(server_id)
+        most = cgroup.memory_bytes(group) // network_tables.PART
+        with network_tables.namespaces(cgroup.pids(group)) as found:
+            taken = network_tables.uncounted_bytes(found, most=most)
+            if taken <= most:
+                return False
+            network_tables.forget_neighbours(found)
+            left = network_tables.uncounted_bytes(found, most=most)
+        ends = left > most
+        log.warning(
+            "server.network_tables_too_large", server=server_id, most_mib=most >> 20, ends=ends
+        )
+        if ends:
+            self._end(server_id, grace_s=0)
+        return True
 
     def _observed(
         self,

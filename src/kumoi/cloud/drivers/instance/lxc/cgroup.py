@@ -52,6 +52,26 @@ def machine(parent: str, *, root: Path = ROOT) -> Machine:
     )
 
 
+def pids(group: str, *, root: Path = ROOT) -> Iterator[int]:
+    """Of all processes of a group and those below it."""
+    for top in (root / "pids" / group, root / group):
+        if (top / "cgroup.procs").exists():
+            with contextlib.suppress(OSError):
+                yield from map(int, (top / "cgroup.procs").read_text().split())
+            for above, name in groups_below.walk(top):
+                with contextlib.suppress(OSError):
+                    yield from map(int, groups_below.read(f"{name}/cgroup.procs", above).split())
+            return
+
+
+def memory_bytes(group: str, *, root: Path = ROOT) -> int:
+    """How much memory a group may have; 0 where nothing says so."""
+    for file in (root / "memory" / group / "memory.limit_in_bytes", root / group / "memory.max"):
+        with contextlib.suppress(OSError, ValueError):
+            return int(file.read_text())
+    return 0
+
+
 def is_frozen(group: str, *, root: Path = ROOT) -> bool:
     """Whether a server's group is frozen, or about to be."""
     with contextlib.suppress(FileNotFoundError):

@@ -1,0 +1,59 @@
+"""Holds servers to a bound of the kernel's memory that counts for nobody, look by look.
+
+What a server's root tells the kernel of networks takes such memory, and nothing limits it; drivers know how much each
+server has. To look at all of them costs more than to look at the machine: as long as its kernel has taken little
+more, nobody can have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from pathlib import Path
+
+from kumoi.base import log
+from kumoi.base.errors import KumoiError
+from kumoi.cloud.drivers.instance.interface import InstanceDriver
+
+LOOK_EVERY_S = 1.0
+MORE_KIB = 16 << 10
+MEMINFO = Path("/proc/meminfo")
+_KEPT = "SUnreclaim:"
+
+
+class KernelRoom:
+    """Of a host, for all of its drivers."""
+
+    def __init__(self, drivers: Collection[InstanceDriver], *, meminfo: Path = MEMINFO) -> None:
+        self._drivers = drivers
+        self._meminfo = meminfo
+        self._known_kib = 0
+        self._fails = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await asyncio.to_thread(self.round)
+                self._fails = False
+            except (KumoiError, OSError) as error:
+                if not self._fails:
+                    log.failure("servers.kernel_memory_not_held", error)
+                self._fails = True
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def round(self) -> None:
+        kept = self._kept_kib()
+        if kept <= self._known_kib + MORE_KIB:
+            self._known_kib = min(kept, self._known_kib)
+            return
+        held = [server for driver in self._drivers for server in driver.hold_network_tables()]
+        # Where somebody was held it is looked again: freed memory is not free at once.
+        self._known_kib = 0 if held else kept
+
+    def _kept_kib(self) -> int:
+        """Of the kernel's own memory what it cannot give back."""
+        for line in self._meminfo.read_text().splitlines():
+            if line.startswith(_KEPT):
+                return int(line.split()[1])
+        return 0

@@ -1,0 +1,49 @@
+"""Servers' network tables are looked at when the kernel of the machine has taken more memory, and not each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kumoi.cloud.agent.kernel_room import MORE_KIB, KernelRoom
+from kumoi.cloud.drivers.instance.fake import FakeDriver
+
+
+@pytest.fixture
+def meminfo(tmp_path: Path) -> Path:
+    return tmp_path / "meminfo"
+
+
+def rounds(room: KernelRoom, meminfo: Path, *kept_kib: int) -> None:
+    for kept in kept_kib:
+        meminfo.write_text(f"Slab: {kept + 5} kB\nSReclaimable: 5 kB\nSUnreclaim:     {kept} kB\n")
+        room.round()
+
+
+def test_an_idle_machine_is_looked_at_once(meminfo: Path) -> None:
+    driver = FakeDriver()
+    room = KernelRoom([driver], meminfo=meminfo)
+    rounds(room, meminfo, 100_000, 100_500, 99_000, 100_000)
+    assert driver.tables_looked_at == 1
+
+
+def test_growth_is_looked_at_also_in_small_steps_and_after_a_fall(meminfo: Path) -> None:
+    driver = FakeDriver()
+    room = KernelRoom([driver], meminfo=meminfo)
+    step = MORE_KIB // 2 + 1
+    rounds(room, meminfo, 100_000, 100_000 + step, 100_000 + 2 * step)
+    assert driver.tables_looked_at == 2
+    rounds(room, meminfo, 100_000, 100_000 + MORE_KIB + 1)
+    assert driver.tables_looked_at == 3
+
+
+def test_who_was_held_is_looked_at_again(meminfo: Path) -> None:
+    driver = FakeDriver()
+    driver.tables_too_large = ["server"]
+    room = KernelRoom([driver], meminfo=meminfo)
+    rounds(room, meminfo, 100_000, 100_000)
+    assert driver.tables_looked_at == 2
+    driver.tables_too_large = []
+    rounds(room, meminfo, 100_000, 100_000)
+    assert driver.tables_looked_at == 3
