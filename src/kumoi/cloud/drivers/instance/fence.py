@@ -51,12 +51,14 @@ of them are held back.
 MESSAGE_QUEUES_BYTES = 819_200
 """Of each user of a server, as Linux has it by default."""
 
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 COUNTS = {
     "fs/inotify/max_user_instances": (1 << 31) - 1,
     "fs/inotify/max_user_watches": (1 << 31) - 1,
     "fs/aio-max-nr": (1 << 31) - 1,
     "fs/file-max": (1 << 63) - 1,
     "net/ipv4/tcp_max_orphans": (1 << 31) - 1,
+    **{f"user/max_{kind}_namespaces": (1 << 31) - 1 for kind in NAMESPACES},
 }
 """What the kernel counts for all servers together, with root: each was made by root. What is counted is memory
 of the server that has it, so that is the bound, and no server uses up another's.

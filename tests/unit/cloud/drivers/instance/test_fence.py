@@ -119,6 +119,13 @@ def test_counts_are_only_ever_raised(tmp_path: Path) -> None:
     assert int(read(tmp_path / "fs/aio-max-nr")) == 1 << 40
 
 
+def test_namespaces_of_every_kind_are_such_counts() -> None:
+    """A server that made 96,000 left none to start its neighbours in."""
+    kinds = {f"user/{file.name}" for file in Path("/proc/sys/user").glob("max_*_namespaces")}
+    assert kinds
+    assert kinds <= fence.COUNTS.keys()
+
+
 def test_no_server_makes_as_many_control_groups_as_linux_counts() -> None:
     """Nor do all of a machine of 32 GiB together."""
     assert (fence.groups(64), fence.groups(512), fence.groups(65_536)) == (256, 512, 2_048)
