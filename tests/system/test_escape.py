@@ -207,7 +207,9 @@ def test_a_server_that_lxc_starts_without_its_filter_does_not_run(
     host.start_agent()
     server = servers.wanted(number=5)
     host.control.want(server)
-    until(lambda: "left its filter" in (host.here.state / "agent.log").read_text(), bound_s=60)
+    until(
+        lambda: "leaves out its filter" in (host.here.state / "agent.log").read_text(), bound_s=60
+    )
     assert host.pid(server) == 0
     monkeypatch.undo()
     host.start_agent()

@@ -43,6 +43,7 @@ CLAIM = Claim(FIRST)
 PLACE = config.ContainerPaths(
     rootfs=Path("/mnt/root"),
     seccomp=Path("/state/seccomp"),
+    unfiltered=Path("/state/servers/x/unfiltered"),
     console=Path("/state/servers/x/console.log"),
     processors=Path("/mnt/cpuinfo"),
     start_hook=network.hook(Path("/state/servers/x/network")),

@@ -348,6 +348,7 @@ class LxcDriver:
         paths = config.ContainerPaths(
             rootfs=mounts.root,
             seccomp=self._paths.seccomp,
+            unfiltered=self._paths.unfiltered(server.id),
             console=self._paths.console(server.id),
             processors=mounts.processors,
             start_hook=network.hook(self._paths.network(server.id)),
@@ -355,6 +356,7 @@ class LxcDriver:
             # By the clock that stops in suspends: no clock of a server may run below 0.
             uptime_s=int(time.monotonic()) if TIME_NAMESPACE.exists() else None,
         )
+        paths.unfiltered.unlink(missing_ok=True)
         text = config.config(server, self._machine, paths, ids)
         self._record(
             server.id,
@@ -392,6 +394,10 @@ class LxcDriver:
         try:
             rootfs.with_own_mounts(launch)
         except ProcessFailed as cause:
+            if self._paths.unfiltered(server.id).exists():
+                raise Permanent(
+                    "start a server: this LXC leaves out its filter of system calls"
+                ) from cause
             raise Transient(f"start a server: LXC says {self._first_error(server.id)}") from cause
         finally:
             links.wait_ended()

@@ -64,11 +64,12 @@ class Machine:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerPaths:
     """Paths of a server's files in LXC's mounts. `start_hook` is a command that LXC runs at each
-    start; `rescued` is the root of the server that is being rescued; `uptime_s` is how long this host has been up, None where the kernel has no time namespaces.
+    start, `unfiltered` what is there when it failed for want of a filter; `rescued` is the root of the server that is being rescued; `uptime_s` is how long this host has been up, None where the kernel has no time namespaces.
     """
 
     rootfs: Path
     seccomp: Path
+    unfiltered: Path
     console: Path
     processors: Path
     start_hook: str
@@ -101,6 +102,7 @@ def config(server: InstanceSpec, machine: Machine, paths: ContainerPaths, ids: I
             f"lxc.console.size = {CONSOLE_BYTES_MAX}",
             f"lxc.mount.entry = {paths.processors} proc/cpuinfo none bind,ro 0 0",
             *_rescued(paths),
+            f"lxc.hook.start-host = {confinement.hook(paths.unfiltered)}",
             f"lxc.hook.start-host = {paths.start_hook}",
             # The clocks that count from the boot count from the server's own.
             *(f"lxc.time.offset.{clock} = -{paths.uptime_s}s" for clock in clocks),

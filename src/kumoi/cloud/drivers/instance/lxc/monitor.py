@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kumoi.base import process
-from kumoi.base.errors import Permanent, Transient
+from kumoi.base.errors import Transient
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 
 START_TIMEOUT_S = 30.0
@@ -40,8 +40,7 @@ class RunningContainer:
 
 def start(paths: Paths, server_id: str) -> None:
     """Start a server from its configuration, in the calling thread's mounts. LXC's monitor becomes a
-    daemon. Raises Transient when the server does not start, and Permanent, once it has ended, when it did without its
-    filter.
+    daemon. Raises Transient when the server does not start.
     """
     log = paths.log(server_id)
     log.unlink(missing_ok=True)
@@ -52,13 +51,6 @@ def start(paths: Paths, server_id: str) -> None:
         ],
         timeout_s=START_TIMEOUT_S,
     )  # fmt: skip
-    running = find(paths, server_id)
-    if running is not None and not is_filtered(running):
-        stop(running, grace_s=0)
-        raise Permanent(
-            "start a server: LXC left its filter of system calls out, so it was ended. Look for seccomp in "
-            f"{log} and at the version of LXC"
-        )
 
 
 def find(paths: Paths, server_id: str) -> RunningContainer | None:
@@ -70,16 +62,6 @@ def find(paths: Paths, server_id: str) -> RunningContainer | None:
     if _monitored(paths, pid) != server_id:
         return None
     return RunningContainer(pid, _first_process(pid))
-
-
-def is_filtered(running: RunningContainer) -> bool:
-    """Whether the first process has a filter of its own, beside those of its monitor, which LXC has started with it and
-    which are the agent's. A first process that has ended needs none.
-    """
-    try:
-        return not running.pid or _filters(running.pid) > _filters(running.keeper_pid)
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def find_all(paths: Paths) -> dict[str, RunningContainer]:
@@ -151,20 +133,10 @@ def _is_start(paths: Paths, pid: int) -> bool:
 
 
 def _effective_uid(pid: int) -> int:
-    return int(_status(pid, "Uid")[1])
-
-
-def _filters(pid: int) -> int:
-    return int(_status(pid, "Seccomp_filters")[0])
-
-
-def _status(pid: int, field: str) -> list[str]:
-    """What the kernel says of a process, in words; -1 where it says nothing of that."""
     for line in (_PROC / str(pid) / "status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return value.split()
-    return ["-1", "-1"]
+        if line.startswith("Uid:"):
+            return int(line.split()[2])
+    return -1
 
 
 def _first_process(keeper_pid: int) -> int:

@@ -8,6 +8,7 @@
     servers/<id>/              everything of one server; LXC's own directory of it as well
         config                 what LXC reads
         network                its addresses and routes, applied at each start (network.py)
+        unfiltered             is there when a start failed for want of a filter (confinement.py)
         record.json            how it was last started
         disk.<build>.ext4      its own file system; *.part while it is being made
         rescue.<boot>.ext4     the file system of a rescue that began with that boot
@@ -63,6 +64,9 @@ class Paths:
 
     def network(self, server_id: str) -> Path:
         return self.server(server_id) / "network"
+
+    def unfiltered(self, server_id: str) -> Path:
+        return self.server(server_id) / "unfiltered"
 
     def record(self, server_id: str) -> Path:
         return self.server(server_id) / "record.json"
