@@ -55,8 +55,8 @@ class Ports:
         self._threads = ThreadPoolExecutor(LINK_THREADS, thread_name_prefix="links")
 
     def prepare(self) -> None:
-        """Once, before any other method."""
-        self._macs.find(link.list_links())
+        """Once, before any other method. In a thread of its own: the caller's runs the agent's loop."""
+        self._threads.submit(lambda: self._macs.find(link.list_links())).result()
 
     def close(self) -> None:
         self._threads.shutdown()
