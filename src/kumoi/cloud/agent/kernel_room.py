@@ -16,7 +16,11 @@ from kumoi.base.errors import KumoiError
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
 
 LOOK_EVERY_S = 1.0
-MORE_KIB = 16 << 10
+MUCH_KIB, MORE_KIB = 16 << 10, 1 << 10
+LOOK_AGAIN_ROUNDS = 20
+"""Where the kernel has taken much, all servers are looked at at once; where it has taken more, after so many looks at the
+machine.
+"""
 MEMINFO = Path("/proc/meminfo")
 _KEPT = "SUnreclaim:"
 
@@ -28,6 +32,7 @@ class KernelRoom:
         self._drivers = drivers
         self._meminfo = meminfo
         self._known_kib = 0
+        self._rounds = 0
         self._fails = False
 
     async def run(self) -> None:
@@ -44,9 +49,12 @@ class KernelRoom:
 
     def round(self) -> None:
         kept = self._kept_kib()
-        if kept <= self._known_kib + MORE_KIB:
+        self._rounds += 1
+        more = MORE_KIB if self._rounds >= LOOK_AGAIN_ROUNDS else MUCH_KIB
+        if kept <= self._known_kib + more:
             self._known_kib = min(kept, self._known_kib)
             return
+        self._rounds = 0
         held = [server for driver in self._drivers for server in driver.hold_network_tables()]
         # Where somebody was held it is looked again: freed memory is not free at once.
         self._known_kib = 0 if held else kept

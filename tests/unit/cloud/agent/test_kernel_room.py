@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kumoi.cloud.agent.kernel_room import MORE_KIB, KernelRoom
+from kumoi.cloud.agent.kernel_room import LOOK_AGAIN_ROUNDS, MORE_KIB, MUCH_KIB, KernelRoom
 from kumoi.cloud.drivers.instance.fake import FakeDriver
 
 
@@ -31,11 +31,21 @@ def test_an_idle_machine_is_looked_at_once(meminfo: Path) -> None:
 def test_growth_is_looked_at_also_in_small_steps_and_after_a_fall(meminfo: Path) -> None:
     driver = FakeDriver()
     room = KernelRoom([driver], meminfo=meminfo)
-    step = MORE_KIB // 2 + 1
+    step = MUCH_KIB // 2 + 1
     rounds(room, meminfo, 100_000, 100_000 + step, 100_000 + 2 * step)
     assert driver.tables_looked_at == 2
-    rounds(room, meminfo, 100_000, 100_000 + MORE_KIB + 1)
+    rounds(room, meminfo, 100_000, 100_000 + MUCH_KIB + 1)
     assert driver.tables_looked_at == 3
+
+
+def test_less_growth_is_looked_at_in_a_while(meminfo: Path) -> None:
+    """A server that was looked at while it made its first half."""
+    driver = FakeDriver()
+    room = KernelRoom([driver], meminfo=meminfo)
+    rounds(room, meminfo, 100_000, *[100_001 + MORE_KIB] * (LOOK_AGAIN_ROUNDS - 1))
+    assert driver.tables_looked_at == 1
+    rounds(room, meminfo, *[100_001 + MORE_KIB] * 2 * LOOK_AGAIN_ROUNDS)
+    assert driver.tables_looked_at == 2
 
 
 def test_who_was_held_is_looked_at_again(meminfo: Path) -> None:
