@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from kumoi.base import files, log
-from kumoi.base.errors import Permanent, Transient
+from kumoi.base.errors import KumoiError, Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.process import ProcessFailed
 from kumoi.cloud.drivers.instance import fence, record, room, seed, sparse, unpack, wire
@@ -394,11 +394,7 @@ class LxcDriver:
         try:
             rootfs.with_own_mounts(launch)
         except ProcessFailed as cause:
-            if self._paths.unfiltered(server.id).exists():
-                raise Permanent(
-                    "start a server: this LXC leaves out its filter of system calls"
-                ) from cause
-            raise Transient(f"start a server: LXC says {self._first_error(server.id)}") from cause
+            raise self._not_started(server.id) from cause
         finally:
             links.wait_ended()
         links.wait()
@@ -473,6 +469,11 @@ class LxcDriver:
 
     def _is_up(self, server_id: str) -> bool:
         return server_id in self._starting or self._running(server_id) is not None
+
+    def _not_started(self, server_id: str) -> KumoiError:
+        if self._paths.unfiltered(server_id).exists():
+            return Permanent("start a server: this LXC leaves out its filter of system calls")
+        return Transient(f"start a server: LXC says {self._first_error(server_id)}")
 
     def _first_error(self, server_id: str) -> str:
         """The first line of LXC's log, without its prefix."""

@@ -41,7 +41,7 @@ _PROXY = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class KernelTable:
     """One of rtnetlink's: the message that asks for its rows, and what each takes that counts for nobody (measured on
     Linux 6.18; docs/guide/security.md).
     """
@@ -51,12 +51,12 @@ class Table:
     row_bytes: int
 
 
-def _neighbours(family: int, flags: int, row_bytes: int) -> Table:
-    return Table(30, struct.pack("=BBHiHBB", family, 0, 0, 0, 0, flags, 0), row_bytes)
+def _neighbours(family: int, flags: int, row_bytes: int) -> KernelTable:
+    return KernelTable(30, struct.pack("=BBHiHBB", family, 0, 0, 0, 0, flags, 0), row_bytes)
 
 
-def _of_family(ask: int, family: int, head_bytes: int, row_bytes: int) -> Table:
-    return Table(ask, bytes([family]).ljust(head_bytes, b"\0"), row_bytes)
+def _of_family(ask: int, family: int, head_bytes: int, row_bytes: int) -> KernelTable:
+    return KernelTable(ask, bytes([family]).ljust(head_bytes, b"\0"), row_bytes)
 
 
 TABLES = (
@@ -181,7 +181,7 @@ def _sum(found: Mapping[int, int], most: int) -> int:
     return taken
 
 
-def _rows(table: Table, rows_max: int) -> int:
+def _rows(table: KernelTable, rows_max: int) -> int:
     """As many as there are, or as are asked for; none where this kernel does not know the table."""
     rows = 0
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as asked:
