@@ -7,11 +7,10 @@ lines. A push that is `--quiet` or printed to no terminal is not held back, unle
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import AsyncIterator
 from typing import IO
-
-from anyio import to_thread
 
 from kumoi.pipeline import push_packets
 from kumoi.pipeline.api.request import PART_BYTES, Pipeline
@@ -79,7 +78,8 @@ async def _progress(
         count = alarm.count
         for branch, progress in list(following.items()):
             of_push = (pipeline, found, branch, heads[branch], progress)
-            newest, lines = await to_thread.run_sync(_look, *of_push)
+            look = functools.partial(_look, *of_push)
+            newest, lines = await pipeline.look_turns.run(found.project_id, look)
             about = f"{branch}: " if len(heads) > 1 else ""
             if newest is None and clock.monotonic() - began_s > BEGINS_WITHIN_S:
                 lines = [LATE]

@@ -27,6 +27,8 @@ from kumoi.pipeline.store.runner import Runner
 PART_BYTES = 65_536
 GIT_THREADS, GIT_THREADS_EACH = 32, 4
 """For git at work, and for pushes that wait for one to the same repository: of a project so many."""
+LOOK_THREADS, LOOK_THREADS_EACH = 16, 2
+"""For looks at runs that whoever waits for them has again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,9 @@ class Pipeline:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     git_turns: ThreadTurns = field(
         default_factory=lambda: ThreadTurns(GIT_THREADS, GIT_THREADS_EACH)
+    )
+    look_turns: ThreadTurns = field(
+        default_factory=lambda: ThreadTurns(LOOK_THREADS, LOOK_THREADS_EACH)
     )
 
 

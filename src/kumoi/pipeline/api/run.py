@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from anyio import to_thread
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import NotFound, Transient
@@ -53,10 +53,11 @@ async def read_log(request: Request) -> Reply:
     wait_s = number(request, "wait_s", 0, WAIT_MAX_S)
     stage = request.query.get("stage", "")
     clock, alarm = request.services.clock, request.services.alarm
+    look, project_id = functools.partial(_read_log, request, offset), request.caller.project_id
     deadline_s = clock.monotonic() + wait_s
     while True:
         count = alarm.count
-        found, text = await to_thread.run_sync(_read_log, request, offset)
+        found, text = await request.services.look_turns.run(project_id, look)
         left_s = deadline_s - clock.monotonic()
         at_another_stage = bool(stage) and found.stage != stage
         if text or at_another_stage or found.ended_at is not None or left_s <= 0:
