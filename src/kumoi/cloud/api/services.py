@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kumoi.base.clock import Clock
 from kumoi.cloud.domain.identity.login import Logins
@@ -12,8 +12,11 @@ from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.store.seal import Seal
 from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
+from kumoi.engine.http.turns import ThreadTurns
 from kumoi.hosts.cluster.leases import LeaseBook
 from kumoi.hosts.cluster.signing import Signing
+
+IMAGE_THREADS, IMAGE_THREADS_EACH = 40, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +31,6 @@ class Services:
     seal: Seal
     authority: Signing
     leases: LeaseBook | None = None  # None where the control plane is on one host.
+    image_turns: ThreadTurns = field(
+        default_factory=lambda: ThreadTurns(IMAGE_THREADS, IMAGE_THREADS_EACH)
+    )

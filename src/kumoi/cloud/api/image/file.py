@@ -11,12 +11,12 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import IO
-
-from anyio import to_thread
 
 from kumoi.base.errors import Bug, Invalid, TooLarge, Transient
 from kumoi.cloud.api.image.image import WITH_CONTENT
+from kumoi.cloud.api.image.threads import in_thread
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import content, image_import
 from kumoi.cloud.domain.image.content import Draft
@@ -49,22 +49,23 @@ async def stage(request: Request) -> Reply:
 
 
 async def _written(request: Request, keep: Callable[[Request, Draft], None]) -> Reply:
-    await to_thread.run_sync(_require_upload, request)
+    await in_thread(request, partial(_require_upload, request))
     services = request.services
-    draft = await to_thread.run_sync(services.images.draft, services.cloud.image_max_bytes)
+    make = partial(services.images.draft, services.cloud.image_max_bytes)
+    draft = await in_thread(request, make)
     with draft:
         async for block in _blocks(request):
-            await to_thread.run_sync(draft.write, block)
-        await to_thread.run_sync(keep, request, draft)
+            await in_thread(request, partial(draft.write, block))
+        await in_thread(request, partial(keep, request, draft))
     return Reply(204)
 
 
 async def download(request: Request) -> Reply:
     """The content, or a part of it; 204 when there is none yet."""
-    row = await to_thread.run_sync(_readable, request)
+    row = await in_thread(request, partial(_readable, request))
     if row.sha256 is None or row.size is None or row.status not in WITH_CONTENT:
         return Reply(204)
-    file = await to_thread.run_sync(_open, request, row.sha256)
+    file = await in_thread(request, partial(_open, request, row.sha256))
     try:
         part = _part(request.http.headers.get("Range"), row.size)
     except Invalid:
@@ -77,7 +78,7 @@ async def download(request: Request) -> Reply:
     if not whole:
         end = part.start + part.length - 1
         headers["Content-Range"] = f"bytes {part.start}-{end}/{row.size}"
-    return Reply(200 if whole else 206, None, headers, _read(file, part), OCTETS)
+    return Reply(200 if whole else 206, None, headers, _read(request, file, part), OCTETS)
 
 
 def _require_upload(request: Request) -> None:
@@ -164,13 +165,12 @@ def _part(header: str | None, size: int) -> _Part:
     return _Part(start, end - start + 1)
 
 
-async def _read(file: IO[bytes], part: _Part) -> AsyncIterator[bytes]:
+async def _read(request: Request, file: IO[bytes], part: _Part) -> AsyncIterator[bytes]:
     with contextlib.closing(file):
         position, left = part.start, part.length
         while left:
-            block = await to_thread.run_sync(
-                os.pread, file.fileno(), min(BLOCK_BYTES, left), position
-            )
+            read = partial(os.pread, file.fileno(), min(BLOCK_BYTES, left), position)
+            block = await in_thread(request, read)
             if not block:
                 raise Bug("an image's file is shorter than its row says")
             yield block

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -15,6 +16,7 @@ from anyio.lowlevel import RunVar
 
 from kumoi.base.address import Network
 from kumoi.base.errors import Conflict, Invalid, TooLarge, Unsupported
+from kumoi.cloud.api.image.threads import in_thread
 from kumoi.cloud.api.image.version import METHODS
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import image_import as domain
@@ -53,7 +55,7 @@ async def create(request: Request) -> Reply:
         why = WHY.get(asked.method.name, f"the ways to import are {' and '.join(METHODS)}")
         raise Unsupported(f"{asked.method.name} is not offered: {why}.")
     if asked.method.name == STAGED:
-        await to_thread.run_sync(_import_staged, request, asked)
+        await in_thread(request, partial(_import_staged, request, asked))
     else:
         await _import_from_web(request, asked)
     return Reply(202)
@@ -64,7 +66,8 @@ async def _import_from_web(request: Request, asked: ImageImport) -> None:
         raise Invalid(f"{WEB} needs the URI to download from", field="method.uri")
     allowed = networks(request.services.cloud)
     uri = asked.method.uri
-    await to_thread.run_sync(download.look, uri, allowed)  # Refused at once, where it can be.
+    # Refused at once, where it can be.
+    await in_thread(request, partial(download.look, uri, allowed))
     limiter = _DOWNLOADS.get(None)
     if limiter is None:
         limiter = CapacityLimiter(DOWNLOADS_MAX)
