@@ -5,15 +5,21 @@ answered.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO, Any
 
+import msgspec
+import pytest
 from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp
 
 from kumoi.cloud.api import serve as api_serve
 from kumoi.cloud.api.host.app import host_app
+from kumoi.cloud.api.image.image_import import DOWNLOADS_EACH
 from kumoi.cloud.api.services import IMAGE_THREADS_EACH
 from kumoi.cloud.drivers.image import inspect
 from kumoi.cloud.drivers.image.inspect import Finding
@@ -115,3 +121,64 @@ def test_who_uploads_many_images_keeps_no_other_project_and_no_host_waiting(
         answer = on_sqlite.ask("POST", "/image/v2/images", new, token=each)
         images.append(str(answer.json()["id"]))
     asyncio.run(asked_meanwhile(on_sqlite, SlowInspector(), token, images))
+
+
+@pytest.fixture
+def silent() -> Iterator[tuple[str, threading.Semaphore]]:
+    """The URL of a host that never answers, and how often it was asked."""
+    asked, held = threading.Semaphore(0), list[socket.socket]()
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(listener.accept()[0])
+                asked.release()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=accept, daemon=True)
+        server.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/x", asked
+        listener.shutdown(socket.SHUT_RDWR)
+        server.join(WITHIN_S)
+    for each in held:
+        each.close()
+
+
+async def imported_meanwhile(
+    app: ASGIApp, url: str, asked: threading.Semaphore, wanted: list[tuple[str, str]]
+) -> list[int]:
+    """What those are answered that are not begun. `wanted` are tokens and images."""
+    body = msgspec.json.encode({"method": {"name": "web-download", "uri": url}})
+    begun: set[asyncio.Task[int]] = set()
+    refused: list[int] = []
+    for token, image in wanted:
+        path = f"/image/v2/images/{image}/import"
+        new = asyncio.create_task(status_of(app, "POST", path, token=token, body=body))
+        reached = asyncio.create_task(asyncio.to_thread(asked.acquire, timeout=WITHIN_S))
+        done, _ = await asyncio.wait((new, reached), return_when=asyncio.FIRST_COMPLETED)
+        if new in done:
+            asked.release()
+            refused.append(await new)
+            await reached
+        else:
+            assert await reached
+            begun.add(new)
+    for each in begun:
+        each.cancel()
+    return refused
+
+
+def test_who_imports_images_from_silent_hosts_leaves_room_for_others(
+    on_sqlite: InProcessCloud, silent: tuple[str, threading.Semaphore]
+) -> None:
+    """All of it was one project's, for a quarter of an hour each."""
+    demo = on_sqlite.log_in("demo", DEMO_PASSWORD, "demo")[0]
+    new = {"disk_format": "raw", "container_format": "bare"}
+    wanted = []
+    for token in (*[demo] * (DOWNLOADS_EACH + 1), on_sqlite.token):
+        answer = on_sqlite.ask("POST", "/image/v2/images", new, token=token)
+        wanted.append((token, str(answer.json()["id"])))
+    here = replace(on_sqlite.services.cloud, image_import_networks="127.0.0.1/32")
+    app = api_serve.app(replace(on_sqlite.services, cloud=here))
+    url, asked = silent
+    assert asyncio.run(imported_meanwhile(app, url, asked, wanted)) == [409]

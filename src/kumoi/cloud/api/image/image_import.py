@@ -5,8 +5,10 @@ The answer comes when the import has ended; how, its task says.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -30,10 +32,10 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 STAGED, WEB = METHODS
 BODY_MAX = 16_384
-DOWNLOADS_MAX = 4  # At once in one process, so that most of its room is for others.
+DOWNLOADS_MAX, DOWNLOADS_EACH = 8, 2  # At once in one process, and of them of one project.
 COPY = "copy-image"
 WHY = {COPY: "there is one store of images, so there is nothing to copy to"}
-_DOWNLOADS: RunVar[CapacityLimiter] = RunVar("downloads of images")
+_DOWNLOADS: RunVar[tuple[CapacityLimiter, Counter[str]]] = RunVar("downloads of images")
 
 
 class ImportMethod(Body, kw_only=True):
@@ -68,13 +70,32 @@ async def _import_from_web(request: Request, asked: ImageImport) -> None:
     uri = asked.method.uri
     # Refused at once, where it can be.
     await in_thread(request, partial(download.look, uri, allowed))
-    limiter = _DOWNLOADS.get(None)
-    if limiter is None:
-        limiter = CapacityLimiter(DOWNLOADS_MAX)
-        _DOWNLOADS.set(limiter)
-    if limiter.available_tokens < 1:
-        raise Conflict(f"{DOWNLOADS_MAX} images are being downloaded: try again when one is there.")
-    await to_thread.run_sync(_import, request, asked, "queued", uri, allowed, limiter=limiter)
+    download_it = partial(_import, request, asked, "queued", uri, allowed)
+    with _download(request.caller.project_id or "") as limiter:
+        await to_thread.run_sync(download_it, limiter=limiter)
+
+
+@contextlib.contextmanager
+def _download(project_id: str) -> Iterator[CapacityLimiter]:
+    """Whose threads it has meanwhile. Raises Conflict when as many go on as may."""
+    try:
+        limiter, going_on = _DOWNLOADS.get()
+    except LookupError:
+        limiter, going_on = CapacityLimiter(DOWNLOADS_MAX), Counter()
+        _DOWNLOADS.set((limiter, going_on))
+    for most, begun in (
+        (DOWNLOADS_EACH, going_on[project_id]),
+        (DOWNLOADS_MAX, going_on.total()),
+    ):
+        if begun >= most:
+            raise Conflict(f"{most} images are being downloaded: try again when one is there.")
+    going_on[project_id] += 1
+    try:
+        yield limiter
+    finally:
+        going_on[project_id] -= 1
+        if not going_on[project_id]:
+            del going_on[project_id]
 
 
 def networks(cloud: CloudSettings) -> list[Network]:
