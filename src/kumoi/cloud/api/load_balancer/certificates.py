@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.key_manager import certificate
+from kumoi.cloud.domain.key_manager.encryption import REQUEST_ROUNDS_MAX, HashRounds
 from kumoi.cloud.domain.load_balancer import material
 from kumoi.cloud.domain.load_balancer.material import ReadMaterial
 from kumoi.cloud.domain.load_balancer.part import PartRules, balancer_of
@@ -40,24 +41,25 @@ def read(
         elif balancer_id := said.get("load_balancer_id"):
             owner = balancer_of(connection, balancer_id).project_id
             request.caller.check(f"{rules.rule}:post", owner)
-        content = {
-            name: [
-                _read(request, connection, name, reference)
-                for reference in ([references] if isinstance(references, str) else references)
-            ]
-            for name, references in named.items()
-        }
+        rounds = HashRounds(REQUEST_ROUNDS_MAX)
+        content: dict[str, list[str]] = {}
+        for name, references in named.items():
+            each = [references] if isinstance(references, str) else references
+            texts = {one: _read(request, connection, name, one, rounds) for one in {*each}}
+            content[name] = [texts[one] for one in each]
     found = ReadMaterial(request.services.seal, content)
     material.require_small(found)
     return found
 
 
-def _read(request: Request, connection: Connection, name: str, reference: str) -> str:
+def _read(
+    request: Request, connection: Connection, name: str, reference: str, rounds: HashRounds
+) -> str:
     services = request.services
     arguments = (connection, request.caller, reference, services.seal, services.clock.now())
     if name in material.AUTHORITIES:
         return certificate.authorities(*arguments).decode()
     if name in material.REVOCATIONS:
         return certificate.revocations(*arguments).decode()
-    found = certificate.bundle(*arguments)
+    found = certificate.bundle(*arguments, rounds)
     return (found.private_key + found.certificates).decode()

@@ -29,6 +29,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Forbidden, Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.key_manager import container, pkcs12, private_key, secret
+from kumoi.cloud.domain.key_manager.encryption import HashRounds
 from kumoi.cloud.store.seal import Seal
 
 CHAIN_MAX = 16
@@ -45,10 +46,15 @@ class CertificateBundle:
     certificates: bytes
 
 
-def bundle(
-    connection: Connection, caller: Caller, reference: str, seal: Seal, now: datetime
+def bundle(  # noqa: PLR0917 - as those for authorities.
+    connection: Connection,
+    caller: Caller,
+    reference: str,
+    seal: Seal,
+    now: datetime,
+    rounds: HashRounds,
 ) -> CertificateBundle:
-    """Raises Invalid in Octavia's words, whatever is wrong."""
+    """Raises Invalid in Octavia's words, whatever is wrong. `rounds` are those of the request."""
     kind, key = _named(reference)
 
     def opened(one: str) -> bytes:
@@ -57,8 +63,8 @@ def bundle(
     try:
         if kind == "containers":
             row = container.RULES.readable(connection, caller, key)
-            return _of_parts({name: opened(one) for name, one in row.secrets.items()})
-        return _of_secret(opened(key))
+            return _of_parts({name: opened(one) for name, one in row.secrets.items()}, rounds)
+        return _of_secret(opened(key), rounds)
     except (NotFound, Forbidden) as cause:
         raise unreadable(reference) from cause
     except UNREADABLE as cause:
@@ -110,11 +116,11 @@ def _named(reference: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _of_secret(content: bytes) -> CertificateBundle:
+def _of_secret(content: bytes, rounds: HashRounds) -> CertificateBundle:
     """A PKCS#12, or PEM of a key and certificates."""
     if content.lstrip().startswith(b"-----BEGIN"):
         return _rendered(private_key.read(content, None), _chain(content))
-    found = pkcs12.read(content)
+    found = pkcs12.read(content, rounds)
     if len(found.keys) != 1 or not 0 < len(found.certificates) <= CHAIN_MAX:
         raise ValueError("it has no key or no certificate, or too many")
     key = private_key.of_plain_der(found.keys[0])
@@ -123,9 +129,9 @@ def _of_secret(content: bytes) -> CertificateBundle:
     return _rendered(key, sorted(chain, key=lambda one: _public_bytes(one.public_key()) != own))
 
 
-def _of_parts(parts: dict[str, bytes]) -> CertificateBundle:
+def _of_parts(parts: dict[str, bytes], rounds: HashRounds) -> CertificateBundle:
     passphrase = parts.get(container.PASSPHRASE)
-    key = private_key.read(parts[container.PRIVATE_KEY], passphrase)
+    key = private_key.read(parts[container.PRIVATE_KEY], passphrase, rounds)
     chain = _chain(parts[container.CERTIFICATE]) + _chain(parts.get(container.INTERMEDIATES, b""))
     return _rendered(key, chain)
 

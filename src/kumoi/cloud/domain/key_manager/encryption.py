@@ -19,7 +19,10 @@ from kumoi.cloud.domain.key_manager.der import INTEGER, OCTETS, OID, SEQUENCE, D
 
 Meaning = TypeVar("Meaning")
 
-ROUNDS_MAX = 1_000_000
+ROUNDS_MAX = 1_000_000  # Of a file.
+REQUEST_ROUNDS_MAX = (
+    4_000_000  # Of all files that one request names: 200 with 20,000 each, as keytool makes them.
+)
 BLOCK_BYTES = 16
 PBES2 = bytes.fromhex("2a864886f70d01050d")
 PBKDF2 = bytes.fromhex("2a864886f70d01050c")
@@ -36,18 +39,23 @@ HASHES: dict[bytes, hashes.HashAlgorithm] = {
 
 
 class HashRounds:
-    """How often passwords may still be hashed."""
+    """How often passwords may still be hashed; for a file, within what its request may."""
 
-    def __init__(self) -> None:
-        self._left = ROUNDS_MAX
+    def __init__(self, most: int = ROUNDS_MAX, within: HashRounds | None = None) -> None:
+        self._left, self._within = most, within
 
     def spend(self, count: DerNode) -> int:
         """As many as it says. Raises ValueError."""
         wanted = int.from_bytes(count.bytes_of(INTEGER), "big", signed=True)
+        self._take(wanted)
+        return wanted
+
+    def _take(self, wanted: int) -> None:
         if not 0 < wanted <= self._left:
             raise ValueError("a password would be hashed too often")
         self._left -= wanted
-        return wanted
+        if self._within is not None:
+            self._within._take(wanted)  # noqa: SLF001 - its own kind's.
 
 
 def opened(algorithm: DerNode, text: bytes, password: bytes, rounds: HashRounds) -> bytes:

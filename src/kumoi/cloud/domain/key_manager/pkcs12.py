@@ -35,9 +35,9 @@ class Pkcs12Content:
     certificates: list[bytes] = field(default_factory=list)
 
 
-def read(content: bytes) -> Pkcs12Content:
+def read(content: bytes, within: HashRounds | None = None) -> Pkcs12Content:
     """Raises ValueError. Whether somebody changed it is not asked: that is said by a password, and it has none."""
-    found, rounds = Pkcs12Content(), HashRounds()
+    found, rounds = Pkcs12Content(), HashRounds(within=within)
     (whole,) = nodes(content)
     _version, safe, *_mac = whole.within()
     for part in _elements(_data(safe)):

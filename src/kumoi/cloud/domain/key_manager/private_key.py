@@ -44,13 +44,15 @@ OF_ONE_KIND = (b"RSA PRIVATE KEY", b"EC PRIVATE KEY")
 """Read as what they say, and where they are encrypted, by hashing once."""
 
 
-def read(content: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
+def read(
+    content: bytes, passphrase: bytes | None, within: HashRounds | None = None
+) -> PrivateKeyTypes:
     """PEM or DER. Raises ValueError and TypeError, and UnsupportedAlgorithm."""
     if not content.lstrip().startswith(b"-----"):
-        return _of_der(content, passphrase)
+        return _of_der(content, passphrase, within)
     label, block = _block(content)
     if label in OF_ANY_KIND:
-        return _of_der(_decoded(block), passphrase)
+        return _of_der(_decoded(block), passphrase, within)
     pem = b"-----BEGIN %s-----%s-----END %s-----\n" % (label, block, label)
     return _checked(load_pem_private_key(pem, passphrase, unsafe_skip_rsa_key_validation=True))
 
@@ -61,7 +63,7 @@ def of_plain_der(content: bytes) -> PrivateKeyTypes:
     return _checked(load_der_private_key(content, None, unsafe_skip_rsa_key_validation=True))
 
 
-def _of_der(content: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
+def _of_der(content: bytes, passphrase: bytes | None, within: HashRounds | None) -> PrivateKeyTypes:
     (whole,) = der.nodes(content)
     first, *others = whole.within()
     if (first.tag == der.SEQUENCE) != (passphrase is not None):
@@ -69,7 +71,8 @@ def _of_der(content: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
     if passphrase is None:
         return of_plain_der(content)
     (text,) = others
-    plain = encryption.opened(first, text.bytes_of(der.OCTETS), passphrase, HashRounds())
+    rounds = HashRounds(within=within)
+    plain = encryption.opened(first, text.bytes_of(der.OCTETS), passphrase, rounds)
     return of_plain_der(plain)
 
 

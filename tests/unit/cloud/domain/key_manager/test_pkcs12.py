@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kumoi.cloud.domain.key_manager import pkcs12
+from kumoi.cloud.domain.key_manager.encryption import HashRounds
 from tests import certificates
 
 
@@ -45,6 +46,15 @@ def test_all_passwords_of_a_file_are_hashed_so_often_together(tmp_path: Path) ->
     assert pkcs12.read(exported(tmp_path, "-iter", "400000"))
     with pytest.raises(ValueError, match="too often"):
         pkcs12.read(exported(tmp_path, "-iter", "600000"))
+
+
+def test_all_files_of_a_request_have_passwords_hashed_so_often_together(tmp_path: Path) -> None:
+    """A listener names 256, each of which took a million."""
+    content, rounds = exported(tmp_path, "-iter", "5000"), HashRounds(25_000)
+    for _ in range(2):
+        assert pkcs12.read(content, rounds)
+    with pytest.raises(ValueError, match="too often"):
+        pkcs12.read(content, rounds)
 
 
 def test_old_encryption_of_certificates_is_refused(tmp_path: Path) -> None:
