@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ctypes
 import hashlib
 import os
 import random
 import shutil
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +36,7 @@ from kumoi.base.process import run
 from kumoi.cloud.drivers.instance import record
 from kumoi.cloud.drivers.instance.lxc import cgroup, monitor
 from kumoi.cloud.drivers.instance.wire import link_name
+from kumoi.cloud.drivers.network import bpf
 from kumoi.cloud.hostapi.messages import (
     Address,
     ImageContent,
@@ -46,6 +49,8 @@ from kumoi.cloud.hostapi.messages import (
 )
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+INFO = 15
 
 
 @pytest.fixture(scope="module")
@@ -422,6 +427,38 @@ def test_a_server_advertises_a_router_only_where_its_port_may(
     server = servers.change(server, advertisers=[])
     host.control.await_report(server, InstanceState.RUNNING)
     assert advertised_by(host, server) == 0
+
+
+def table_of_macs(host: ContainerHost, server: InstanceSpec) -> int:
+    """The kernel's number of the one that its link has."""
+    name = link_name(server.ports[0].id)
+    (table,) = host.inside(lambda: bpf.tables([name])).values()
+    said = ctypes.create_string_buffer(8)
+    head = struct.pack("=IIQ", table, len(said), ctypes.addressof(said))
+    assert bpf.call(INFO, head.ljust(144, b"\0")) == 0
+    os.close(table)
+    number: int = struct.unpack("=II", said.raw)[1]
+    return number
+
+
+def test_a_server_that_starts_again_sends_from_no_other_macs_than_before(
+    host: ContainerHost, servers: Servers
+) -> None:
+    """Each start gave a port without port security 256 others."""
+    server = servers.new()
+    server = servers.change(server, advertisers=[server.ports[0].id])
+    host.control.await_report(server, InstanceState.RUNNING)
+    table = table_of_macs(host, server)
+    server = servers.change(server, power=Power.STOPPED)
+    host.control.await_report(server, InstanceState.STOPPED)
+    server = servers.change(server, power=Power.RUNNING)
+    host.control.await_report(server, InstanceState.RUNNING)
+    assert table_of_macs(host, server) == table
+    host.kill_agent()
+    host.start_agent()
+    server = servers.change(server, hard_boot=1)
+    assert host.control.await_report(server, InstanceState.RUNNING).hard_boot == 1
+    assert table_of_macs(host, server) == table
 
 
 def test_a_server_that_an_agent_without_the_guard_started_has_it_from_the_next_one(
