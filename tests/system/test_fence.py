@@ -217,7 +217,7 @@ def test_what_a_server_tells_the_kernel_of_networks_has_a_bound(
     assert host.pid(server), "it goes on without its neighbours"
     host.attach(server, "ip", "netns", "add", "elsewhere")
     host.attach(server, "nsenter", "--net=/run/netns/elsewhere", "ip", "link", "set", "lo", "up")
-    host.attach(server, *in_background, TELL_ROUTES)
+    host.attach(server, *in_background, TELL_ROUTES)  # Nobody is there when it is done.
     host.control.await_report(server, InstanceState.STOPPED, bound_s=120)
     assert log.read_text().count(held) > 1
 

@@ -41,7 +41,7 @@ MOST = 1 << 40
 
 
 @contextlib.contextmanager
-def child(program: str, *words: str) -> Iterator[int]:
+def child(program: str, *words: str, then: str = STAYS) -> Iterator[int]:
     started = subprocess.Popen(
         [
             "unshare",
@@ -51,7 +51,7 @@ def child(program: str, *words: str) -> Iterator[int]:
             "--mount",
             sys.executable,
             "-c",
-            program + STAYS,
+            program + then,
             *words,
         ],
         stdin=subprocess.PIPE,
@@ -103,6 +103,7 @@ kept = KEPT
 libc.setns(home, 0x40000000)
 """
 KEPT = {
+    "by a socket": "__import__('socket').socket()",
     "by an open file": 'os.open("/proc/self/ns/net", os.O_RDONLY)',
     "by a mount": """(
     subprocess.run(["mount", "-t", "tmpfs", "none", "/mnt"]),
@@ -116,6 +117,32 @@ KEPT = {
 def test_a_namespace_is_found_where_no_process_is_in_it(how: str) -> None:
     with child(IN_A_NAMESPACE.replace("KEPT", KEPT[how])) as pid, child("") as empty:
         assert taken(pid) - taken(empty) >= 2_000 * 580 + network_tables.NAMESPACE_BYTES
+
+
+IN_A_THREAD = """
+import ctypes, os, subprocess, sys, threading
+ready = threading.Event()
+def other():
+    ctypes.CDLL(None).unshare(0x40000000)
+    lines = [f"route add fd00::{n:x} dev lo\\n" for n in range(2000)]
+    subprocess.run(["ip", "link", "set", "lo", "up"])
+    subprocess.run(["ip", "-batch", "-"], input="".join(lines), text=True)
+    ready.set()
+    sys.stdin.read()
+    os._exit(0)
+threading.Thread(target=other).start()
+ready.wait()
+print("ready", flush=True)
+if sys.argv[1:]:
+    ctypes.CDLL(None).syscall(60, 0)  # The first thread ends alone.
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of exit")
+@pytest.mark.parametrize("words", [(), ("ends",)], ids=["that is not the first", "left alone"])
+def test_a_namespace_of_a_thread_is_found(words: tuple[str, ...]) -> None:
+    with child(IN_A_THREAD, *words, then="") as pid, child("") as empty:
+        assert taken(pid) - taken(empty) >= 2_000 * 580
 
 
 def test_the_hosts_own_is_none_of_a_servers() -> None:

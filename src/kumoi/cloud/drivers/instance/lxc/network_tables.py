@@ -1,7 +1,7 @@
 """What a server's root tells the kernel of networks: how much memory of the machine it takes that counts for nobody.
 
 Linux counts neighbours, routes and the like for no control group, or in part, and limits none of them. They are
-counted here, in the network namespaces of a server: of its processes, and those that it keeps by mounts and open
+counted here, in the network namespaces of a server: of its threads, and those that it keeps by sockets, mounts and open
 files, as `ip netns` does. Called by apply.py, which ends what takes too much.
 """
 
@@ -30,9 +30,10 @@ NAMESPACES_MAX, MOUNTS_BYTES_MAX, FILES_MAX = 8_192, 4 << 20, 65_536
 
 _PROC = Path("/proc")
 _OWN = _PROC / "self/ns/user"
-_GET_USER_NAMESPACE = 0xB701
+_GET_USER_NAMESPACE, _GET_SOCKETS_NAMESPACE = 0xB701, 0x894C
 _ROOT, _POINT = 3, 4
 _NAME = re.compile(r"net:\[(\d+)\]")
+_SOCKET = "socket:["
 _DUMP, _DONE, _ERROR = 0x301, 3, 2
 _HEAD = struct.Struct("=IHHII")
 _ANSWER_BYTES = 1 << 20
@@ -80,11 +81,11 @@ TABLES = (
 def namespaces(pids: Iterable[int]) -> Iterator[Mapping[int, int]]:
     """Descriptors of the network namespaces of these processes, by what the kernel calls each."""
     found: dict[int, int] = {}
-    mounts: set[int] = set()
+    known: set[str] = set()
     try:
         for pid in pids:
             with contextlib.suppress(OSError):  # It has ended.
-                _of_process(pid, mounts, found)
+                _of_process(pid, known, found)
             if len(found) > NAMESPACES_MAX:
                 break
         yield found
@@ -111,18 +112,34 @@ def forget_neighbours(found: Mapping[int, int]) -> None:
         thread.submit(forget).result()
 
 
-def _of_process(pid: int, mounts: set[int], found: dict[int, int]) -> None:
-    """Its own, and those that its files and mounts keep."""
-    directory = _PROC / str(pid)
-    _take(directory / "ns/net", found)
-    for file in itertools.islice((directory / "fd").iterdir(), FILES_MAX):
+def _of_process(pid: int, known: set[str], found: dict[int, int]) -> None:
+    """Those of its threads, each of which may have its own, and those that its mounts and files keep."""
+    files: list[Path] = []
+    for thread in (_PROC / str(pid) / "task").iterdir():
+        with contextlib.suppress(OSError):  # It has ended, as a first thread may before the others.
+            _take(thread / "ns/net", found)
+            files = files or list(itertools.islice((thread / "fd").iterdir(), FILES_MAX))
+            mounts = str((thread / "ns/mnt").readlink())
+            if mounts not in known:
+                known.add(mounts)
+                _of_mounts(thread, found)
+    for file in files:
         with contextlib.suppress(OSError):
-            if _NAME.fullmatch(str(file.readlink())):
+            name = str(file.readlink())
+            if _NAME.fullmatch(name):
                 _take(file, found)
-    mounted = (directory / "ns/mnt").stat().st_ino
-    if mounted not in mounts:
-        mounts.add(mounted)
-        _of_mounts(directory, found)
+            elif name.startswith(_SOCKET) and name not in known:
+                known.add(name)
+                _of_socket(pid, int(file.name), found)
+
+
+def _of_socket(pid: int, number: int, found: dict[int, int]) -> None:
+    """What tells a namespace by a socket need not be in it any more."""
+    taken = kernel.take_descriptor(pid, number)
+    try:
+        _add(fcntl.ioctl(taken, _GET_SOCKETS_NAMESPACE), found)
+    finally:
+        os.close(taken)
 
 
 def _of_mounts(directory: Path, found: dict[int, int]) -> None:
@@ -150,22 +167,23 @@ def _of_mounts(directory: Path, found: dict[int, int]) -> None:
 
 
 def _take(path: Path, found: dict[int, int]) -> None:
-    """A namespace, unless it is known, or another kind of file, which is not opened; or the host's, as all are that no
-    server has made.
-    """
-    seen, own = path.stat(), _OWN.stat()
-    if seen.st_dev != own.st_dev or seen.st_ino in found:
-        return
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    owner = fcntl.ioctl(descriptor, _GET_USER_NAMESPACE)
-    try:
-        is_hosts = os.fstat(owner).st_ino == own.st_ino
-    finally:
+    """A namespace, unless it is known, or another kind of file, which is not opened."""
+    seen = path.stat()
+    if seen.st_dev == _OWN.stat().st_dev and seen.st_ino not in found:
+        _add(os.open(path, os.O_RDONLY | os.O_CLOEXEC), found)
+
+
+def _add(descriptor: int, found: dict[int, int]) -> None:
+    """Unless it is known, or the host's, as all are that no server has made."""
+    with contextlib.ExitStack() as unless:
+        unless.callback(os.close, descriptor)
+        owner = fcntl.ioctl(descriptor, _GET_USER_NAMESPACE)
+        is_hosts = os.fstat(owner).st_ino == _OWN.stat().st_ino
         os.close(owner)
-    if is_hosts:
-        os.close(descriptor)
-    else:
-        found[seen.st_ino] = descriptor
+        number = os.fstat(descriptor).st_ino
+        if not is_hosts and number not in found:
+            found[number] = descriptor
+            unless.pop_all()
 
 
 def _sum(found: Mapping[int, int], most: int) -> int:
