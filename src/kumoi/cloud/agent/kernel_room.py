@@ -2,7 +2,7 @@
 
 What a server's root tells the kernel of networks takes such memory, and nothing limits it; drivers know how much each
 server has. To look at all of them costs more than to look at the machine: as long as its kernel has taken little
-more, nobody can have.
+more, nobody can have. Design note 0037.
 """
 
 from __future__ import annotations
