@@ -145,7 +145,9 @@ def _require_good(at: UrlPlace, answer: http.client.HTTPResponse) -> None:
     if status in OK:
         return
     if status in REDIRECTS:
-        to = urlsplit(answer.headers.get("Location", "")).hostname or "somewhere"
+        to = "somewhere"
+        with contextlib.suppress(ValueError):  # What is no URL.
+            to = urlsplit(answer.headers.get("Location", "")).hostname or to
         raise Permanent(f"{at.host} redirects to {to}, which is not followed: register that URL")
     if status >= SERVER_ERROR or status == TOO_MANY:
         raise Transient(f"{at.host} answered with status {status}")

@@ -25,6 +25,10 @@ class Site(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", "http://127.0.0.1:1/secret")
             self.end_headers()
+        elif self.path == "/nowhere":
+            self.send_response(302)
+            self.send_header("Location", "http://[")
+            self.end_headers()
         elif self.path == "/moved":
             self.send_response(301)
             self.send_header("Location", "/root.tar")
@@ -113,7 +117,7 @@ def test_the_internet_gives_an_image(demo: Connection, site: str) -> None:
         assert tasks(demo, image)[0]["status"] == "success"
 
 
-@pytest.mark.parametrize("path", ["/none", "/away", "/cut.tar"])
+@pytest.mark.parametrize("path", ["/none", "/away", "/nowhere", "/cut.tar"])
 def test_what_does_not_come_whole_leaves_the_image_queued(
     demo: Connection, site: str, path: str
 ) -> None:

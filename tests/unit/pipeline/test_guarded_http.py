@@ -115,6 +115,7 @@ def serve() -> Iterator[Serve]:
             "redirects to 10.0.0.1",
         ),
         (b"HTTP/1.1 301 X\r\n\r\n", Permanent, "redirects to somewhere"),
+        (b"HTTP/1.1 301 X\r\nLocation: http://[\r\n\r\n", Permanent, "redirects to somewhere"),
         (b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n", Permanent, "refused with status 404"),
         (b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n", Transient, "status 503"),
         (b"", Transient, "did not answer"),

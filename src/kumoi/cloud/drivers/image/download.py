@@ -65,13 +65,20 @@ def blocks(uri: str, allowed: Sequence[Network]) -> Iterator[bytes]:
     for _ in range(REDIRECTS_MAX + 1):
         with _asked(look(uri, allowed), until_s) as answer:
             if answer.status in FOUND:
-                uri = urljoin(uri, answer.getheader("Location") or "")
+                uri = _redirected(uri, answer.getheader("Location") or "")
                 continue
             if answer.status != http.HTTPStatus.OK:
                 raise Invalid(f"{uri} answers {answer.status}", field="method.uri")
             yield from _read(answer, uri)
             return
     raise Invalid(f"{uri} is the end of too many redirects", field="method.uri")
+
+
+def _redirected(uri: str, to: str) -> str:
+    try:
+        return urljoin(uri, to)
+    except ValueError as cause:
+        raise Invalid(f"{uri} leads to what is no URI", field="method.uri") from cause
 
 
 def _split(uri: str) -> SplitResult:
