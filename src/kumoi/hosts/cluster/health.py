@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPSConnection
 
 from kumoi import addresses
 from kumoi.base import files, log
@@ -21,6 +22,7 @@ from kumoi.hosts.wires import shared_address
 
 EVERY_S = 1.0
 ANSWERS_WITHIN_S = 2.0
+USES_MAX = 10  # Of one connection.
 MISSED_MAX = 2  # One late answer moves no address.
 WEIGHTS = {
     Role.API: 60,
@@ -32,45 +34,70 @@ SERVER_ERROR = 500
 
 @dataclass(slots=True)
 class Asked:
-    """What is asked on this host, and how often in a row it did not answer."""
+    """What is asked on this host, and how often in a row it did not answer. A connection is used a few times: beginning one
+    costs more than all the rest, and who takes new ones is to be known as well.
+    """
 
     role: Role
     address: str
     port: int
+    tls: ssl.SSLContext
     missed: int = 0
+    _connection: HTTPSConnection | None = None
+    _uses: int = 0
 
     @property
     def is_well(self) -> bool:
         return self.missed < MISSED_MAX
 
+    def answers(self) -> bool:
+        """Whether it does, in time, and not that it failed."""
+        if self._uses >= USES_MAX:
+            self.close()
+        try:
+            return self._status() < SERVER_ERROR
+        except TimeoutError:
+            self.close()
+            return False
+        except (OSError, HTTPException):
+            is_new = self._uses == 0
+            self.close()
+            return not is_new and self.answers()  # One before it may have ended with its process.
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._uses = None, 0
+
+    def _status(self) -> int:
+        """Of the answer to who asks for nothing in particular."""
+        if self._connection is None:
+            self._connection = HTTPSConnection(
+                self.address, self.port, timeout=ANSWERS_WITHIN_S, context=self.tls
+            )
+        self._connection.request("GET", "/")
+        answer = self._connection.getresponse()
+        answer.read()
+        self._uses += 1
+        return answer.status
+
 
 @dataclass(slots=True)
 class HealthCheck:
     asked: list[Asked]
-    tls: ssl.SSLContext
     written: int | None = field(default=None)
 
     async def look(self) -> int:
         """At all of them; what is to be added to the host's priority."""
-        for each, is_there in zip(
-            self.asked, await asyncio.gather(*map(self._answers, self.asked)), strict=True
-        ):
+        looks = (asyncio.to_thread(each.answers) for each in self.asked)
+        for each, is_there in zip(self.asked, await asyncio.gather(*looks), strict=True):
             each.missed = 0 if is_there else each.missed + 1
         return -sum(WEIGHTS[each.role] for each in self.asked if not each.is_well)
-
-    async def _answers(self, each: Asked) -> bool:
-        try:
-            async with asyncio.timeout(ANSWERS_WITHIN_S):
-                return await _status(each, self.tls) < SERVER_ERROR
-        except (OSError, ValueError, IndexError, TimeoutError):
-            return False
 
 
 async def serve(cloud: CloudSettings, host: HostSettings) -> None:
     """Until cancelled."""
-    health = HealthCheck(
-        _asked(cloud, host), ssl.create_default_context(cafile=host.pki_dir / "ca.crt")
-    )
+    health = HealthCheck(_asked(cloud, host))
     await asyncio.to_thread(shared_address.give_back, cloud.shared_address)
     held = True  # By whoever was here before.
     while True:
@@ -104,16 +131,5 @@ def _asked(cloud: CloudSettings, host: HostSettings) -> list[Asked]:
         Role.API: (addresses.of_apis(cloud, host)[0], cloud.api_port),
         Role.PIPELINE: (addresses.of_pipelines(cloud, host)[0], cloud.pipeline_port),
     }
-    return [Asked(role, *place) for role, place in places.items() if role in host.roles]
-
-
-async def _status(each: Asked, tls: ssl.SSLContext) -> int:
-    """Of the answer to who asks for nothing in particular."""
-    reader, writer = await asyncio.open_connection(each.address, each.port, ssl=tls)
-    try:
-        asks = f"GET / HTTP/1.1\r\nHost: {each.address}\r\nConnection: close\r\n\r\n"
-        writer.write(asks.encode())
-        line = await reader.readline()
-        return int(line.split()[1])
-    finally:
-        writer.transport.abort()
+    tls = ssl.create_default_context(cafile=host.pki_dir / "ca.crt")
+    return [Asked(role, *place, tls) for role, place in places.items() if role in host.roles]

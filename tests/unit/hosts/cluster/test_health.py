@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -43,9 +44,9 @@ def added(tmp_path: Path, api: Handler, pipeline: Handler, *, looks: int) -> int
         asked = []
         for role, handler in ((Role.API, api), (Role.PIPELINE, pipeline)):
             server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=served)
-            asked.append(Asked(role, "127.0.0.1", server.sockets[0].getsockname()[1]))
-        tls = ssl.create_default_context(cafile=host.pki_dir / "ca.crt")
-        found = HealthCheck(asked, tls)
+            tls = ssl.create_default_context(cafile=host.pki_dir / "ca.crt")
+            asked.append(Asked(role, "127.0.0.1", server.sockets[0].getsockname()[1], tls))
+        found = HealthCheck(asked)
         for _ in range(looks - 1):
             await found.look()
         return await found.look()
@@ -75,6 +76,21 @@ def test_a_host_is_worth_less_while_its_api_or_pipeline_does_not_answer(
     tmp_path: Path, api: Handler, pipeline: Handler, found: int
 ) -> None:
     assert added(tmp_path, api, pipeline, looks=health.MISSED_MAX) == found
+
+
+def test_a_connection_is_used_again_and_another_one_begun_now_and_then(tmp_path: Path) -> None:
+    begun = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal begun
+        begun += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    assert added(tmp_path, answer, WELL, looks=health.USES_MAX + 1) == 0
+    assert begun == 2
 
 
 def test_one_late_answer_moves_no_address(tmp_path: Path) -> None:
