@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 
 import httpx
 import pytest
@@ -49,8 +50,12 @@ def test_a_key_is_given_back_byte_for_byte(demo: Connection, end: str) -> None:
 
 
 def test_what_is_no_key_is_refused(demo: Connection) -> None:
-    with pytest.raises(exceptions.BadRequestException, match="public key"):
-        demo.compute.create_keypair(name="bad", public_key="ssh-rsa nonsense")
+    kind, curve, point = b"ecdsa-sha2-nistp256", b"nistp256", b"\2" + bytes(64)
+    packed = b"".join(struct.pack(">I", len(each)) + each for each in (kind, curve, point))
+    compressed = f"{kind.decode()} {base64.b64encode(packed).decode()}"
+    for bad in ("ssh-rsa nonsense", compressed):
+        with pytest.raises(exceptions.BadRequestException, match="public key"):
+            demo.compute.create_keypair(name="bad", public_key=bad)
     good = certificates.signed()[1].public_bytes(Encoding.DER)
     of_version_6 = good.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020105"))
     coded = base64.encodebytes(of_version_6).decode()

@@ -61,7 +61,7 @@ def read(type_: str, public_key: str) -> Material:
         raise Invalid("Keypair data is invalid: it is not one line", field="public_key")
     try:
         serialization.load_ssh_public_key(" ".join(parts[:2]).encode())
-    except (ValueError, UnsupportedAlgorithm, binascii.Error) as cause:
+    except (ValueError, UnsupportedAlgorithm, NotImplementedError, binascii.Error) as cause:
         raise Invalid(
             "Keypair data is invalid: failed to read the public key", field="public_key"
         ) from cause
