@@ -5,6 +5,7 @@ nothing else of a cloud.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from kumoi.engine.schema import metadata
 from kumoi.hosts import boot
 from kumoi.hosts.cluster import databases, handover
 from kumoi.hosts.first_use import engines_pki, pki
-from kumoi.hosts.units import keeper, ownership, releases, table, users
+from kumoi.hosts.units import keeper, ownership, releases, running, table, users
 from kumoi.hosts.wires import keepalived, links, virtual
 
 NUMBERS = (1, 2, 3)
@@ -90,6 +91,20 @@ class StoreMembers:
     def lose_host(self, host: HostSettings) -> None:
         """Everything of it at once."""
         keeper.stop(self.cloud, host, at_once=True)
+
+    @contextlib.contextmanager
+    def without_etcd(self) -> Iterator[None]:
+        """All of its members frozen: whoever asks waits."""
+        every = [unit for host in self.hosts for unit in running.found(host.state_dir)]
+        pids = [unit.pid for unit in every if unit.name == members.ETCD]
+        assert len(pids) == len(self.hosts)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def cut(self, host: HostSettings) -> None:
         """The link of its control plane."""

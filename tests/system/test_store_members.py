@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 from tests.system.conftest import STATE_PARENT
@@ -20,6 +21,7 @@ from kumoi.base.errors import StoreLost
 from kumoi.engine import audit, feed
 from kumoi.engine.audit import Recorder
 from kumoi.engine.db import Database
+from kumoi.hosts.cluster import databases
 from kumoi.hosts.units import keeper
 from kumoi.hosts.units.answering import answers
 
@@ -27,6 +29,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
 WRITERS = 3
 BEFORE_S, AFTER_S = 2.0, 3.0
+GIVES_UP_S = 60.0
 KILLED_WITHIN_S, LOST_WITHIN_S = 12.0, 32.0
 MOVED_WITHIN_S = 40.0
 CUT_OFF_WITHIN_S = (
@@ -149,6 +152,69 @@ def test_the_address_that_control_hosts_share_moves_from_one_that_is_lost_and_st
     assert status is not None
     assert members.KEEPALIVED in {unit.name for unit in status.units if unit.state == "running"}
     assert eventually(store.holder, within_s=MOVED_WITHIN_S, what="one has it") == after
+
+
+class Readers:
+    """One that looks all the time, as requests that show something do."""
+
+    def __init__(self, database: Database, keys: list[str]) -> None:
+        self._database, self._keys = database, keys
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+        self.looks, self.slowest_s = 0, 0.0
+        self.failed: list[BaseException] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        while not self._over.wait(0.05) and not self.failed:
+            began = time.monotonic()
+            try:
+                with self._database.following():
+                    try:
+                        assert all_kept(self._database, self._keys)
+                    except StoreLost:
+                        assert all_kept(self._database, self._keys)
+            except BaseException as error:  # noqa: BLE001 - the test tells which
+                self.failed.append(error)
+            self.looks += 1
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+
+
+def test_without_etcd_nobody_writes_and_everybody_reads(
+    store: StoreMembers, record_property: Callable[[str, object], None]
+) -> None:
+    """The leader gives up, as it cannot know whether another one leads; all that was written is shown."""
+    store.wait_until_whole()
+    database = store.open()
+    Recorder(database, Clock())
+    with database.write() as connection:
+        feed.touch(connection, "things", "before")
+    with Readers(database, ["before"]) as readers:
+        with store.without_etcd():
+            eventually(
+                lambda: databases.look(store.cloud, store.hosts[0]).leader == "",
+                within_s=GIVES_UP_S,
+                what="nobody leads",
+            )
+            seen = readers.looks
+            eventually(lambda: readers.looks > seen + 20, within_s=GIVES_UP_S, what="looks")
+            assert not readers.failed
+        store.wait_until_whole()
+        with database.write() as connection:
+            feed.touch(connection, "things", "after")
+    record_property("reads_without_etcd_slowest_s", round(readers.slowest_s, 2))
+    sys.stdout.write(f"etcd: {readers.looks} looks, slowest {readers.slowest_s:.2f} s\n")
+    assert not readers.failed
+    assert database.takes_changes
+    assert all_kept(database, ["before", "after"])
+    database.close()
 
 
 def test_a_leader_whose_link_is_cut_is_replaced_and_follows_once_it_is_mended(

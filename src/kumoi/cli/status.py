@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,7 @@ from rich.text import Text
 from kumoi import members
 from kumoi.base import files
 from kumoi.base.errors import KumoiError
-from kumoi.cli import choice, components, lease
+from kumoi.cli import choice, components, lease, stores_words
 from kumoi.cli.output import console, say, say_json, table
 from kumoi.cloud.agent.unlisted import unlisted
 from kumoi.cloud.domain.host import host as host_domain
@@ -33,6 +34,7 @@ from kumoi.hosts.units import control, keeper, landlock, memory, running
 from kumoi.hosts.units.answering import answers
 
 RESTARTS_SHOWN_FROM = 1
+LOOKS = 8
 UNKNOWN = "on the host, unknown to the store (docs/guide/operate.md, Restore)"
 NO_LANDLOCK = (
     "This kernel has no Landlock: only users and modes keep each process to its own files. "
@@ -75,13 +77,20 @@ def run(args: argparse.Namespace) -> int:
     """0 when everything that should run does and answers, 1 otherwise."""
     cloud, host = choice.existing(args)
     found = processes(cloud, host)
-    hosts, servers, trouble = hosts_and_servers(cloud, host, found)
-    others = {each.name: processes(cloud, each) for each in choice.others_here(cloud, host)}
+    with ThreadPoolExecutor(
+        LOOKS
+    ) as looks:  # Who does not answer is waited for once, and not by each.
+        stores = looks.submit(stores_words.look, cloud, host)
+        asked = looks.submit(ovn_members.look, cloud, host)
+        held = looks.submit(lease.look, cloud, host)
+        neighbours = choice.others_here(cloud, host)
+        beside = list(looks.map(lambda each: processes(cloud, each), neighbours))
+        hosts, servers, trouble = hosts_and_servers(cloud, host, found)
+        off = left_off(cloud, host)
+        ovn, leased, store = asked.result(), held.result(), stores.result()
+    others = dict(zip((each.name for each in neighbours), beside, strict=True))
     lists_servers = Api.COMPUTE in cloud.apis
     unknown = _unlisted_servers(host, servers) if lists_servers and not trouble else []
-    off = left_off(cloud, host)
-    ovn = ovn_members.look(cloud, host)
-    leased = lease.look(cloud, host)
     if args.json:
         document = {
             "name": cloud.name,
@@ -95,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
             "servers": servers,
             "off": off,
             "leases": asdict(leased),
+            "stores": asdict(store),
             "unknown": unknown,
             "api_trouble": trouble,
             "landlock": landlock.version(),
@@ -115,6 +125,8 @@ def run(args: argparse.Namespace) -> int:
             missing=missing_walls(host),
             lists_servers=lists_servers,
         )
+        for line in store.words:
+            console().print(f"[red]{escape(line)}[/]")
         for each in ovn:
             console().print(ovn_members.words(each))
         lease.show(leased, [row["name"] for row in hosts])
@@ -127,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"The cloud {cloud.name} is down. Start it: {start}")
     is_up = bool(found) and all(others.values())
     every = [row for rows in (found, *others.values()) for row in rows]
-    return 0 if is_up and all(row.healthy for row in every) else 1
+    return 0 if is_up and not store.words and all(row.healthy for row in every) else 1
 
 
 def processes(cloud: CloudSettings, host: HostSettings) -> list[ProcessRow]:
@@ -212,7 +224,7 @@ def left_off(cloud: CloudSettings, host: HostSettings) -> dict[str, str]:
         return {}
     try:
         database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
-        with contextlib.closing(database), database.read() as connection:
+        with contextlib.closing(database), database.following(), database.read() as connection:
             return kept.counts(connection, off)
     except KumoiError:  # The store is away, as other lines say.
         return dict.fromkeys(off, "")
@@ -229,7 +241,7 @@ def _rows(cloud: CloudSettings, host: HostSettings) -> dict[str, dict[str, Any]]
     memory and disk is promised to servers, and how much may be.
     """
     database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
-    with contextlib.closing(database), database.read() as connection:
+    with contextlib.closing(database), database.following(), database.read() as connection:
         rows = host_domain.every(connection)
     return {
         row.id: {

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Dialect, Engine
+from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.types import TypeDecorator
 
 from kumoi.base.clock import Clock
@@ -34,13 +34,14 @@ from kumoi.base.errors import (
     StoreLost,
     Transient,
 )
-from kumoi.engine import sqlite, unchanged
+from kumoi.engine import engines, unchanged
+from kumoi.engine.followers import Followers
 from kumoi.engine.idle_connections import IdleConnections
 from kumoi.engine.memo import BoundedMap
-from kumoi.engine.outage import Outage, serves_no_more
+from kumoi.engine.outage import Outage
 from kumoi.engine.statement import execute_text
 from kumoi.engine.unchanged import KeptRows
-from kumoi.engine.wake import CHANNEL, CONNECT, PostgresWake, Wake, WakeListener
+from kumoi.engine.wake import CHANNEL, PostgresWake, Wake, WakeListener
 from kumoi.engine.write_turns import WriteTurns
 from kumoi.engine.write_watch import WriteWatch
 
@@ -48,13 +49,12 @@ CLOCK = "kumoi_clock"
 WRITER_LOCK = 0x6B756D6F69  # "kumoi"
 DISK_FULL, SQLITE_FULL = "53100", "SQLITE_FULL"  # As PostgreSQL and SQLite say it.
 SQLITE_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
-BUSY_TIMEOUT_MS = 10_000  # How long a writer waits for those of other processes,
-WRITER_WAIT_S = 10.0  # and for those of its own.
+WRITER_WAIT_S = 10.0  # How long a writer waits for those of its own process.
 # A process that is frozen, or cut off, while it writes is put out after this, less than others wait for it.
 SILENT_WRITER_MS = 5_000
 OUTAGE_WAIT_S = 10.0  # A database server restarts in less,
 FAILOVER_WAIT_S = 32.0  # and another takes over when its host is lost.
-POOL_SIZE = 16
+LEADER_S = 1.0  # So long a leader may need to begin a read that others would do as well.
 _PENDING = "kumoi_pending_writes"
 
 WritePending = Callable[[Connection, Any], None]
@@ -173,7 +173,9 @@ class Database:
     def __init__(self, url: str, *, wake_dir: Path) -> None:
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
+        self.engine = (
+            engines.sqlite_engine(self.url) if self.is_sqlite else engines.postgres_engine(self.url)
+        )
         libpq_url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self.wake: Wake | PostgresWake = (
             Wake(wake_dir) if self.is_sqlite else PostgresWake(libpq_url)
@@ -183,6 +185,7 @@ class Database:
         has_others = "," in str(self.url.query.get("host", ""))
         self._failover_s = FAILOVER_WAIT_S if has_others else 0.0
         self._outage = Outage(wait_s=self._failover_s or OUTAGE_WAIT_S)
+        self._followers = Followers(self.url, engines.postgres_engine) if has_others else None
         self._of_thread = threading.local()
         self._idle = IdleConnections()
         self.kept_rows: KeptRows = BoundedMap()
@@ -198,6 +201,23 @@ class Database:
         """How many transactions this thread has committed."""
         return getattr(self._of_thread, "commits", 0)
 
+    @property
+    def takes_changes(self) -> bool:
+        """As far as is known: false while a server is missed that does."""
+        return not self._outage.goes_on_now()
+
+    @contextlib.contextmanager
+    def following(self) -> Iterator[None]:
+        """In this thread, transactions that read do not wait for a server that takes writes: see followers.py,
+        also for who may not have that.
+        """
+        before = getattr(self._of_thread, "follows", False)
+        self._of_thread.follows = True
+        try:
+            yield
+        finally:
+            self._of_thread.follows = before
+
     def read(self) -> contextlib.AbstractContextManager[Connection]:
         """A transaction whose reads are consistent; whatever it writes is rolled back."""
         return _Transaction(self, "read from the store", self._sql.read)
@@ -208,7 +228,7 @@ class Database:
         Listeners are woken unless `wakes` is false, as for the renewal of a lease.
 
         Raises Transient when others keep writing for longer than WRITER_WAIT_S, or in another
-        process for longer than BUSY_TIMEOUT_MS.
+        process for longer than engines.BUSY_TIMEOUT_MS.
         """
         sql = self._sql
         with (
@@ -250,6 +270,12 @@ class Database:
         """A connection in a new transaction. Raises StoreLost when the database has not answered
         for too long.
         """
+        if (
+            self._followers is not None
+            and begin == self._sql.read
+            and getattr(self._of_thread, "follows", False)
+        ):
+            return self._begin_anywhere(self._followers, what, begin)
         while True:
             try:
                 connection = self._try_to_begin(begin)
@@ -262,6 +288,27 @@ class Database:
             else:
                 self._outage.is_over()
                 return connection
+
+    def _begin_anywhere(self, followers: Followers, what: str, begin: str) -> Connection:
+        """By the leader, as long as it is not missed; raises StoreLost where no server answers."""
+        try:
+            if not self._outage.goes_on_now():
+                connection = followers.within(
+                    LEADER_S, lambda: self._try_to_begin(begin), self._keep
+                )
+                if connection is not None:
+                    return connection
+                self._outage.note_failure()
+            elif self._outage.is_to_be_tried():
+                followers.within(0.0, lambda: self._try_to_begin(begin), self._keep)
+            return followers.begin(begin)
+        except sa.exc.OperationalError as cause:
+            raise StoreLost(what) from cause
+
+    def _keep(self, late: Connection) -> None:
+        """The leader answered after all."""
+        self._outage.is_over()
+        self.end(late, failed=False)
 
     def now(self) -> datetime:
         """The database's time, outside of a transaction; see `now`."""
@@ -303,6 +350,7 @@ class Database:
                 connection.commit()
             connection.rollback()
             is_as_made = connection.get_execution_options() == self.engine.get_execution_options()
+            is_as_made &= connection.engine is self.engine
             if is_as_made and not (connection.closed or connection.invalidated):
                 self._idle.keep(connection)
                 return
@@ -318,6 +366,8 @@ class Database:
     def close(self) -> None:
         self._idle.close()
         self.engine.dispose()
+        if self._followers is not None:
+            self._followers.close()
 
 
 def _commit(connection: Connection) -> None:
@@ -393,65 +443,3 @@ def _is_full(cause: sa.exc.DBAPIError) -> bool:
     """Whether the database has no room on its disk."""
     state = getattr(cause.orig, "sqlstate", None)
     return state == DISK_FULL or getattr(cause.orig, "sqlite_errorname", "") == SQLITE_FULL
-
-
-def _sqlite_engine(url: sa.URL) -> Engine:
-    engine = sa.create_engine(
-        url,
-        module=sqlite.driver(),
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_SIZE,
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
-        hide_parameters=True,  # In errors, and so in logs: they may be secrets.
-    )
-
-    @event.listens_for(engine, "connect")
-    def _connected(raw: Any, _record: object) -> None:
-        raw.isolation_level = None  # The driver sends no BEGIN; Database does.
-        for pragma in (
-            "journal_mode = WAL",
-            "synchronous = FULL",  # An acknowledged write survives a power cut.
-            f"busy_timeout = {BUSY_TIMEOUT_MS}",
-            "foreign_keys = ON",
-        ):
-            raw.execute(f"PRAGMA {pragma}")
-
-    return engine
-
-
-DATA_EXCEPTION = "22"  # A class of SQLSTATE.
-
-
-def _postgres_engine(url: sa.URL) -> Engine:
-    """In autocommit, as SQLite's: the driver sends no BEGIN, Database does."""
-    engine = sa.create_engine(
-        url,
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_SIZE,
-        pool_timeout=BUSY_TIMEOUT_MS / 1000,
-        isolation_level="AUTOCOMMIT",
-        connect_args={**CONNECT, "options": f"-c lock_timeout={BUSY_TIMEOUT_MS}"},
-        hide_parameters=True,
-    )
-
-    @event.listens_for(engine, "handle_error")
-    def _failed(context: sa.engine.ExceptionContext) -> None:
-        if serves_no_more(context.original_exception):
-            context.is_disconnect = True
-        _hide_values(context)
-
-    return engine
-
-
-def _hide_values(context: sa.engine.ExceptionContext) -> None:
-    """PostgreSQL tells values of its own accord: in the detail of a constraint's error, and in the
-    message of one about data.
-    """
-    error, state = context.original_exception, getattr(context.original_exception, "sqlstate", None)
-    if not state:
-        return
-    about_data = str(state).startswith(DATA_EXCEPTION)
-    message = None if about_data else getattr(error, "diag").message_primary  # noqa: B009 - psycopg's
-    error.args = (message or f"SQLSTATE {state}",)
-    if context.sqlalchemy_exception is not None:
-        context.sqlalchemy_exception.args = (f"({type(error).__name__}) {error.args[0]}",)

@@ -112,6 +112,19 @@ class Etcd:
             found = list(threads.map(self._is_without_leader, self._members))
         return 2 * sum(found) > len(found)
 
+    def with_leader(self) -> list[str]:
+        """The members that say that somebody leads."""
+        with ThreadPoolExecutor(len(self._members)) as threads:
+            found = list(threads.map(self._has_leader, self._members))
+        return [member for member, has in zip(self._members, found, strict=True) if has]
+
+    def _has_leader(self, member: str) -> bool:
+        try:
+            answer = self._client.post(f"https://{member}/v3/maintenance/status", json={})
+            return answer.is_success and int(answer.json().get("leader", 0)) != 0
+        except (httpx.HTTPError, ValueError):
+            return False
+
     def _is_without_leader(self, member: str) -> bool:
         try:
             answer = self._client.post(f"https://{member}/v3/maintenance/status", json={})

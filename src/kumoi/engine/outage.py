@@ -13,6 +13,8 @@ import time
 from kumoi.base import log
 from kumoi.base.backoff import Backoff
 
+TRIED_S = 5.0
+"""Whoever need not wait for the end looks for it where nobody has tried for so long."""
 PAUSES = Backoff(first_s=0.02, most_s=0.25)
 
 # SQLSTATE codes of PostgreSQL.
@@ -57,6 +59,23 @@ class Outage:
             pause_s = min(PAUSES.after(self._failures), left_s)
         time.sleep(pause_s)
         return True
+
+    def goes_on_now(self) -> bool:
+        """Whether it has begun, and its end was not seen."""
+        return self._began_s is not None
+
+    def is_to_be_tried(self) -> bool:
+        """Whether nobody has for some time. Whoever is told so does, and no other one is told meanwhile."""
+        with self._changed:
+            is_due = time.monotonic() - self._seen_s > TRIED_S
+            if is_due:
+                self._seen_s = time.monotonic()
+            return is_due
+
+    def note_failure(self) -> None:
+        """Of an attempt by who does not wait."""
+        with self._changed:
+            self._note_failure()
 
     def is_over(self) -> None:
         """Called after an attempt that succeeded."""

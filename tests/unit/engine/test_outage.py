@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from tests.postgres import PostgresServer, own_postgres
 
 from kumoi.base.errors import OutcomeUnknown, StoreLost, Transient
-from kumoi.engine import db, feed, schema
+from kumoi.engine import db, engines, feed, schema
 from kumoi.engine.db import Database
 from kumoi.engine.schema import metadata
 from kumoi.engine.wake import Alarm
@@ -195,7 +195,7 @@ def test_a_commit_that_is_cut_is_told_by_its_mark(
 def test_a_writer_that_keeps_others_waiting_too_long_is_no_outage(
     server: PostgresServer, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 100)
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT_MS", 100)
     other = Database(server.url, wake_dir=tmp_path / "other")
     with database.write(), pytest.raises(Transient) as raised:
         touch(other)

@@ -22,6 +22,7 @@ from kumoi.base.errors import (
     NotFound,
     OverQuota,
     Stale,
+    Transient,
     Unauthenticated,
 )
 
@@ -50,6 +51,7 @@ NETWORK_WORDS: dict[type[KumoiError], str] = {
     Stale: "RevisionNumberConstraintFailed",
     Unauthenticated: "HTTPUnauthorized",
     Forbidden: "PolicyNotAuthorized",
+    Transient: "ServiceUnavailable",
     Bug: "InternalServerError",
 }
 

@@ -107,6 +107,7 @@ def app(services: Services, address: str = "", recorder: Recorder | None = None)
         recorder=recorder or Recorder(services.database, services.clock),
         requests_max=cloud.requests_per_client,
         proxies=cloud.own_addresses,  # The pipeline asks for its callers.
+        follows=True,
     )
 
 

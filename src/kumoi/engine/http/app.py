@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,8 @@ class _Mounted:
 class App:
     """Several services on one listener. `root` is the public URL that their prefixes follow;
     `requests_max` are those of a client that are in flight. `proxies` are the addresses that are
-    believed when they name the one that they ask for. `waits`: handlers wait for other programs.
+    believed when they name the one that they ask for. `waits`: handlers wait for other programs. `follows`: who
+    asks to be shown something is shown it while the store takes no changes (engine/followers.py).
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class App:
         requests_max: int = REQUESTS_MAX,
         proxies: frozenset[str] = frozenset(),
         waits: bool = False,
+        follows: bool = False,
     ) -> None:
         shapes.prepare()
         self._recorder = recorder
@@ -100,6 +103,7 @@ class App:
             is_local=context.database.is_sqlite,
             waits=waits,
             commits=lambda: context.database.commits,
+            following=context.database.following if follows else nullcontext,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

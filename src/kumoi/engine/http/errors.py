@@ -23,6 +23,7 @@ from kumoi.base.errors import (
     Stale,
     StoreDamaged,
     StoreFull,
+    StoreLost,
     TooLarge,
     Transient,
     Unauthenticated,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 INTERNAL = 500
 FULL = "The disk of this cloud's store is full. Nothing was changed; try again when its operator has made room"
 DAMAGED = "This cloud's store is damaged; its operator has to bring a backup back"
+STORE_AWAY = (
+    "This cloud's store takes no changes now, and nothing was changed; try again in a moment"
+)
 UNKNOWN = "It is not known whether this was done: look before you try again"
 
 
@@ -113,6 +117,8 @@ def reply(error: KumoiError, service: Service) -> Reply:
     message = error.message if isinstance(error, UserError) else "The service is not available now"
     if isinstance(error, OutcomeUnknown):
         message = UNKNOWN
+    if isinstance(error, StoreLost):
+        message = STORE_AWAY
     if isinstance(error, StoreFull):
         message = FULL
     if isinstance(error, StoreDamaged):

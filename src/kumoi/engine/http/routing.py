@@ -20,7 +20,8 @@ class Route:
     itself; any other runs in a thread of `pool`, see App. `scheme` names the service's way to
     authenticate the caller. A route with a changing method is audited; where `audits` is false,
     only refusals are. With `slash`, its path may end in one though a placeholder may stand there.
-    What comes every few seconds is `quiet`: no line in the log says that it was handled.
+    What comes every few seconds is `quiet`: no line in the log says that it was handled. One that `reads` changes
+    nothing, whatever its method.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Route:
     audits: bool = True
     slash: bool = False
     quiet: bool = False
+    reads: bool = False
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from kumoi.base.errors import StoreLost
@@ -32,7 +33,7 @@ Answer = TypeVar("Answer")
 class HandlerRunner:
     """`threads` are the sizes of the pools by name. `is_local`: reads wait for no network. `waits`:
     handlers wait for other programs. Each client has its turns, see turns.py. `commits` are those of
-    the thread that asks.
+    the thread that asks. `following` is what reads are done within.
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class HandlerRunner:
         is_local: bool,
         waits: bool = False,
         commits: Callable[[], int] = lambda: 0,
+        following: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._threads = threads
         self._commits = commits
+        self._following = following
         self._is_local = is_local
         self._computes = is_local and not waits
         self._each = EACH if self._computes else EACH_WAITING
@@ -58,7 +61,11 @@ class HandlerRunner:
                 await self.turn(client)
                 return self._timed(route, request)
             return await self.in_thread(route.pool, client, lambda: self._timed(route, request))
-        return await self.in_thread(route.pool, client, lambda: self._waited(route, request))
+        reads = route.reads or request.http.method in READING
+        within = self._following if reads else nullcontext
+        return await self.in_thread(
+            route.pool, client, lambda: self._waited(route, request, within())
+        )
 
     async def in_thread(self, pool: str, client: str, act: Callable[[], Answer]) -> Answer:
         turns = self._pools.get(pool)
@@ -83,7 +90,13 @@ class HandlerRunner:
         threads = self._pools.get("")
         return threads is not None and threads.serve_another(client)
 
-    def _waited(self, route: Route, request: Request[Any, Any]) -> Reply:
+    def _waited(
+        self, route: Route, request: Request[Any, Any], within: AbstractContextManager[None]
+    ) -> Reply:
+        with within:
+            return self._once_more(route, request)
+
+    def _once_more(self, route: Route, request: Request[Any, Any]) -> Reply:
         """Once more where the store was lost in the middle, before anything was changed: the next
         transaction waits until it is back.
         """

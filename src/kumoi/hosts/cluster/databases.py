@@ -18,7 +18,7 @@ from kumoi import members
 from kumoi.base.errors import Permanent, Transient
 from kumoi.config import CloudSettings, HostSettings
 
-CONNECT_TIMEOUT_S = 3
+CONNECT_TIMEOUT_S = 2  # Of each; the least that libpq keeps to.
 POLL_S = 0.2
 
 

@@ -144,9 +144,14 @@ def open_book(cloud: CloudSettings, host: HostSettings) -> Leases | None:
     """None in a cloud whose control plane is on one host: it has no etcd, and nothing heals there."""
     if not cloud.is_replicated or cloud.control_host(host.name) is None:
         return None
+    return Leases(open_etcd(cloud, host), cloud.name)
+
+
+def open_etcd(cloud: CloudSettings, host: HostSettings) -> Etcd:
+    """On a control host, its own member first."""
     key, certificate, authority = members.certificate(host, members.LEASES)
     tls = ssl.create_default_context(cafile=str(authority))
     tls.load_cert_chain(certificate, key)
     own_first = sorted(cloud.control_hosts, key=lambda each: each.name != host.name)
     found = [f"{each.address}:{members.ETCD_PORT}" for each in own_first]
-    return Leases(Etcd(found, tls), cloud.name)
+    return Etcd(found, tls)

@@ -11,7 +11,7 @@ import pytest
 from kumoi import config, members
 from kumoi.config import CloudSettings, HostSettings, first_host
 from kumoi.control_host import ControlHost
-from kumoi.engine import db
+from kumoi.engine import engines
 from kumoi.hosts.cluster import patroni
 from kumoi.hosts.units import rights, systemd, table, users
 from kumoi.hosts.units.releases import Release
@@ -107,7 +107,7 @@ def test_nobody_comes_to_the_database_without_a_certificate_of_its_own() -> None
 
 def test_there_are_connections_for_all_who_use_the_stores_of_three_hosts() -> None:
     of_a_host = ("api", "worker", "pipeline", "copies", "copies")
-    most = len(HOSTS) * len(of_a_host) * 2 * db.POOL_SIZE
+    most = len(HOSTS) * len(of_a_host) * 2 * engines.POOL_SIZE
     reserved = 3  # For superusers, as PostgreSQL has it.
     parameters = patroni.settings(CLOUD, SECOND)["bootstrap"]["dcs"]["postgresql"]["parameters"]
     assert most + reserved <= parameters["max_connections"]

@@ -46,7 +46,7 @@ VERSIONS = (
 )
 
 TOKENS = (
-    Route("POST", "/v3/auth/tokens", token.create, OPEN, pool=LOGIN_POOL, audits=False),
+    Route("POST", "/v3/auth/tokens", token.create, OPEN, pool=LOGIN_POOL, audits=False, reads=True),
     Route("GET", "/v3/auth/tokens", token.show, "identity:validate_token"),
     Route("HEAD", "/v3/auth/tokens", token.check, "identity:check_token"),
     Route("DELETE", "/v3/auth/tokens", token.delete, "identity:revoke_token"),

@@ -1,0 +1,132 @@
+"""Reads while no server of PostgreSQL takes writes: from the one that has most of what was written.
+
+For who shows things to people, and for nobody who acts by what he reads: what is shown may lack what a lost leader
+has acknowledged, where the others that have it are away as well.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from kumoi.base import log
+from kumoi.engine.statement import execute_text
+
+WRITTEN = (
+    "SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+    " ELSE pg_current_wal_lsn() END, '0/0')::bigint"
+)
+CONNECT_S = 2  # The least that libpq keeps to.
+OTHERS_S = 0.5
+"""For so long the others are waited for when one has answered: most answer in milliseconds."""
+THREADS = 24
+CHOSEN_S = 2.0
+"""For so long the one that was chosen is read from; then another may have more."""
+
+
+class Followers:
+    """The servers of a URL, each on its own. `make` opens an engine."""
+
+    def __init__(self, url: sa.URL, make: Callable[[sa.URL], Engine]) -> None:
+        self._engines = [make(each) for each in _alone(url)]
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="followers")
+        self._lock = threading.Lock()
+        self._chosen: Engine | None = None
+        self._until_s = 0.0
+
+    def begin(self, begin: str) -> Connection:
+        """A connection in a new transaction. Raises OperationalError where no server answers."""
+        engine = self._choose()
+        try:
+            connection = engine.connect()
+            try:
+                connection.begin()
+                execute_text(connection, begin)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            self._until_s = 0.0
+            raise
+        return connection
+
+    def within(
+        self, seconds: float, begin: Callable[[], Connection], late: Callable[[Connection], None]
+    ) -> Connection | None:
+        """What `begin` gives by then; None where it fails, as a server does that is lost. `late` gets what begins later."""
+        beginning = self._threads.submit(begin)
+        try:
+            return beginning.result(seconds)
+        except TimeoutError:
+            beginning.add_done_callback(
+                lambda done: None if done.exception() else late(done.result())
+            )
+        except sa.exc.OperationalError as error:
+            if not (error.statement is None or error.connection_invalidated):
+                raise
+        return None
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False)
+        for engine in self._engines:
+            engine.dispose()
+
+    def _choose(self) -> Engine:
+        """One thread asks for all that come meanwhile. Raises what the last server said, where none answers."""
+        with self._lock:
+            if self._chosen is not None and time.monotonic() < self._until_s:
+                return self._chosen
+            asked = {self._threads.submit(_written, each): each for each in self._engines}
+            most = _first_with_most(asked)
+            if most is not self._chosen:
+                log.warning("store.read_from", server=most.url.query.get("host"))
+            self._chosen, self._until_s = most, time.monotonic() + CHOSEN_S
+            return most
+
+
+def _first_with_most(asked: dict[Future[int], Engine]) -> Engine:
+    waiting, answered, failure = set(asked), {}, None
+    ends_s: float | None = None
+    while waiting and (ends_s is None or ends_s > time.monotonic()):
+        left_s = None if ends_s is None else ends_s - time.monotonic()
+        done, waiting = wait(waiting, left_s, FIRST_COMPLETED)
+        for each in done:
+            failure = each.exception() or failure
+            if each.exception() is None:
+                answered[each] = each.result()
+        if answered and ends_s is None:
+            ends_s = time.monotonic() + OTHERS_S
+    if not answered:
+        assert failure is not None
+        raise failure
+    return asked[max(answered, key=answered.__getitem__)]
+
+
+def _written(engine: Engine) -> int:
+    """How much of the log that server has, in bytes."""
+    with engine.connect() as connection:
+        ((written,),) = execute_text(connection, WRITTEN).fetchall()
+        return int(written)
+
+
+def _alone(url: sa.URL) -> list[sa.URL]:
+    """A URL of each server, whichever leads."""
+    hosts, ports = (_words(url.query.get(key, "")) for key in ("host", "port"))
+    query: dict[str, Any] = {**url.query, "target_session_attrs": "any"}
+    query["connect_timeout"] = str(CONNECT_S)
+    return [
+        url.set(query={**query, "host": host, **({"port": port} if port else {})})
+        for host, port in zip(
+            hosts, ports if len(ports) == len(hosts) else [""] * len(hosts), strict=True
+        )
+    ]
+
+
+def _words(value: Any) -> list[str]:
+    return str(value).split(",")
