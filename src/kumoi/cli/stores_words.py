@@ -34,26 +34,26 @@ def look(cloud: CloudSettings, host: HostSettings) -> ShownStores:
         found = databases.look(cloud, host)
         answering = {each.partition(":")[0] for each in asked.result()}
     etcd = tuple(each.name for each in cloud.control_hosts if each.address in answering)
-    return ShownStores(found.leader, etcd, _words(cloud, found.leader, etcd))
+    return ShownStores(found.leader, etcd, words(cloud, found.leader, etcd))
 
 
-def _words(cloud: CloudSettings, leader: str, etcd: tuple[str, ...]) -> tuple[str, ...]:
+def words(cloud: CloudSettings, leader: str, etcd: tuple[str, ...]) -> tuple[str, ...]:
     """A member of etcd that is away is among the processes that do not answer, while others are enough."""
     hosts = [each.name for each in cloud.control_hosts]
     away = [name for name in hosts if name not in etcd]
     most = len(hosts) // 2 + 1
-    words = []
+    found = []
     if len(etcd) < most:
-        words.append(
+        found.append(
             f"etcd has no majority: {_and(away)} of {len(hosts)} do not answer, or have lost the others. Start it again on "
             f"{most - len(etcd)} of them at least (sudo ./kumoi up there; sudo ./kumoi logs etcd says why it is away)"
         )
     if not leader:
         why = (
-            "until etcd has a majority" if words else "yet: another is chosen within half a minute"
+            "until etcd has a majority" if found else "yet: another is chosen within half a minute"
         )
-        words.append(f"PostgreSQL takes no changes {why}. {GOES_ON}")
-    return tuple(words)
+        found.append(f"PostgreSQL takes no changes {why}. {GOES_ON}")
+    return tuple(found)
 
 
 def _and(names: list[str]) -> str:

@@ -1,0 +1,43 @@
+"""What an operator reads of a cluster's stores: which of them is away, and what that means."""
+
+from __future__ import annotations
+
+import pytest
+
+from kumoi.cli import stores_words
+from kumoi.config import CloudSettings, HostSettings
+from kumoi.control_host import ControlHost
+
+NAMES = ("a", "b", "c")
+CLOUD = CloudSettings(
+    control_hosts=tuple(ControlHost(name, f"172.24.5.{n}") for n, name in enumerate(NAMES, 1))
+)
+
+
+@pytest.mark.parametrize("etcd", [NAMES, ("a", "c")])
+def test_a_store_that_takes_changes_needs_no_words(etcd: tuple[str, ...]) -> None:
+    assert stores_words.words(CLOUD, "b", etcd) == ()
+
+
+def test_without_a_majority_it_is_said_which_are_away_and_how_many_to_start() -> None:
+    lost, follows = stores_words.words(CLOUD, "", ("b",))
+    assert "a and c of 3" in lost
+    assert "on 1 of them at least" in lost
+    assert "until etcd has a majority" in follows
+    assert "Servers, their networks and floating IPs go on" in follows
+
+
+def test_without_all_of_etcd_two_are_to_be_started() -> None:
+    lost, _ = stores_words.words(CLOUD, "", ())
+    assert "a, b and c of 3" in lost
+    assert "on 2 of them at least" in lost
+
+
+def test_a_leader_that_is_being_replaced_is_no_matter_of_etcds() -> None:
+    (line,) = stores_words.words(CLOUD, "", NAMES)
+    assert "another is chosen" in line
+
+
+def test_a_cloud_of_one_host_has_no_such_stores() -> None:
+    found = stores_words.look(CloudSettings(), HostSettings())
+    assert (found.leader, found.etcd, found.words) == ("", (), ())
