@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -77,18 +77,10 @@ def run(args: argparse.Namespace) -> int:
     """0 when everything that should run does and answers, 1 otherwise."""
     cloud, host = choice.existing(args)
     found = processes(cloud, host)
-    with ThreadPoolExecutor(
-        LOOKS
-    ) as looks:  # Who does not answer is waited for once, and not by each.
-        stores = looks.submit(stores_words.look, cloud, host)
-        asked = looks.submit(ovn_members.look, cloud, host)
-        held = looks.submit(lease.look, cloud, host)
-        neighbours = choice.others_here(cloud, host)
-        beside = list(looks.map(lambda each: processes(cloud, each), neighbours))
-        hosts, servers, trouble = hosts_and_servers(cloud, host, found)
-        off = left_off(cloud, host)
-        ovn, leased, store = asked.result(), held.result(), stores.result()
-    others = dict(zip((each.name for each in neighbours), beside, strict=True))
+    around = _look_around(cloud, host)
+    hosts, servers, trouble = hosts_and_servers(cloud, host, found)
+    off = left_off(cloud, host)
+    others, ovn, leased, store = around.result()
     lists_servers = Api.COMPUTE in cloud.apis
     unknown = _unlisted_servers(host, servers) if lists_servers and not trouble else []
     if args.json:
@@ -140,6 +132,35 @@ def run(args: argparse.Namespace) -> int:
     is_up = bool(found) and all(others.values())
     every = [row for rows in (found, *others.values()) for row in rows]
     return 0 if is_up and not store.words and all(row.healthy for row in every) else 1
+
+
+Around = tuple[
+    dict[str, list[ProcessRow]],
+    list[ovn_members.OvnMembers],
+    lease.ShownLeases,
+    stores_words.ShownStores,
+]
+"""The processes of other hosts here by the hosts' names, OVN's members, leases, and the stores."""
+
+
+def _look_around(cloud: CloudSettings, host: HostSettings) -> Future[Around]:
+    """All at once, and beside what else is looked at: who does not answer is waited for once."""
+
+    def look() -> Around:
+        with ThreadPoolExecutor(LOOKS) as threads:
+            stores = threads.submit(stores_words.look, cloud, host)
+            ovn = threads.submit(ovn_members.look, cloud, host)
+            leases = threads.submit(lease.look, cloud, host)
+            others = choice.others_here(cloud, host)
+            beside = list(threads.map(lambda each: processes(cloud, each), others))
+            rows = dict(zip((each.name for each in others), beside, strict=True))
+            return rows, ovn.result(), leases.result(), stores.result()
+
+    threads = ThreadPoolExecutor(1)
+    try:
+        return threads.submit(look)
+    finally:
+        threads.shutdown(wait=False)
 
 
 def processes(cloud: CloudSettings, host: HostSettings) -> list[ProcessRow]:

@@ -54,6 +54,7 @@ WRITER_WAIT_S = 10.0  # How long a writer waits for those of its own process.
 SILENT_WRITER_MS = 5_000
 OUTAGE_WAIT_S = 10.0  # A database server restarts in less,
 FAILOVER_WAIT_S = 32.0  # and another takes over when its host is lost.
+FOLLOW_WAIT_S, FOLLOW_AGAIN_S = 8.0, 0.2
 LEADER_S = 1.0  # So long a leader may need to begin a read that others would do as well.
 _PENDING = "kumoi_pending_writes"
 
@@ -300,10 +301,17 @@ class Database:
                     return connection
                 self._outage.note_failure()
             elif self._outage.is_to_be_tried():
-                followers.within(0.0, lambda: self._try_to_begin(begin), self._keep)
-            return followers.begin(begin)
+                followers.look_for_leader(lambda: self._try_to_begin(begin), self._keep)
         except sa.exc.OperationalError as cause:
             raise StoreLost(what) from cause
+        ends_s = time.monotonic() + FOLLOW_WAIT_S
+        while True:  # A leader that gives up begins anew as a follower, in some seconds.
+            try:
+                return followers.begin(begin)
+            except sa.exc.OperationalError as cause:
+                if time.monotonic() > ends_s:
+                    raise StoreLost(what) from cause
+                time.sleep(FOLLOW_AGAIN_S)
 
     def _keep(self, late: Connection) -> None:
         """The leader answered after all."""

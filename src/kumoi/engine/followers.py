@@ -6,11 +6,12 @@ has acknowledged, where the others that have it are away as well.
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -23,22 +24,27 @@ WRITTEN = (
     " ELSE pg_current_wal_lsn() END, '0/0')::bigint"
 )
 CONNECT_S = 2  # The least that libpq keeps to.
+LONGEST_S = 3.0  # For so long anybody is waited for.
 OTHERS_S = 0.5
 """For so long the others are waited for when one has answered: most answer in milliseconds."""
-THREADS = 24
 CHOSEN_S = 2.0
 """For so long the one that was chosen is read from; then another may have more."""
 
+Answer = TypeVar("Answer")
+
 
 class Followers:
-    """The servers of a URL, each on its own. `make` opens an engine."""
+    """The servers of a URL, each on its own. `make` opens an engine. What is asked of a frozen server is never
+    answered, so only threads of this class ask.
+    """
 
     def __init__(self, url: sa.URL, make: Callable[[sa.URL], Engine]) -> None:
         self._engines = [make(each) for each in _alone(url)]
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="followers")
+        self._threads = _DaemonThreads()
         self._lock = threading.Lock()
         self._chosen: Engine | None = None
         self._until_s = 0.0
+        self._looking: Future[Connection] | None = None
 
     def begin(self, begin: str) -> Connection:
         """A connection in a new transaction. Raises OperationalError where no server answers."""
@@ -72,8 +78,18 @@ class Followers:
                 raise
         return None
 
+    def look_for_leader(
+        self, begin: Callable[[], Connection], found: Callable[[Connection], None]
+    ) -> None:
+        """Beside whoever calls, once at a time; `found` gets what begins."""
+        if self._looking is None or self._looking.done():
+            self._looking = self._threads.submit(begin)
+            self._looking.add_done_callback(
+                lambda done: None if done.exception() else found(done.result())
+            )
+
     def close(self) -> None:
-        self._threads.shutdown(wait=False)
+        self._threads.close()
         for engine in self._engines:
             engine.dispose()
 
@@ -90,27 +106,67 @@ class Followers:
             return most
 
 
+class _DaemonThreads:
+    """As many as are busy at once. A process ends without those that wait for a server that never answers."""
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+
+    def submit(self, act: Callable[..., Answer], *args: Any) -> Future[Answer]:
+        future: Future[Answer] = Future()
+
+        def run() -> None:
+            try:
+                answer = act(*args)
+            except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+                future.set_exception(error)
+            else:
+                future.set_result(answer)
+
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+            else:
+                threading.Thread(target=self._loop, name="followers", daemon=True).start()
+        self._work.put(run)
+        return future
+
+    def close(self) -> None:
+        with self._lock:
+            for _ in range(self._idle):
+                self._work.put(None)
+            self._idle = 0
+
+    def _loop(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+            with self._lock:
+                self._idle += 1
+
+
 def _first_with_most(asked: dict[Future[int], Engine]) -> Engine:
     waiting, answered, failure = set(asked), {}, None
-    ends_s: float | None = None
-    while waiting and (ends_s is None or ends_s > time.monotonic()):
-        left_s = None if ends_s is None else ends_s - time.monotonic()
-        done, waiting = wait(waiting, left_s, FIRST_COMPLETED)
+    ends_s = time.monotonic() + LONGEST_S
+    while waiting and ends_s > time.monotonic():
+        done, waiting = wait(waiting, ends_s - time.monotonic(), FIRST_COMPLETED)
         for each in done:
             failure = each.exception() or failure
             if each.exception() is None:
                 answered[each] = each.result()
-        if answered and ends_s is None:
-            ends_s = time.monotonic() + OTHERS_S
+        if answered:
+            ends_s = min(ends_s, time.monotonic() + OTHERS_S)
     if not answered:
-        assert failure is not None
-        raise failure
+        raise failure or sa.exc.OperationalError(WRITTEN, {}, TimeoutError("no server answers"))
     return asked[max(answered, key=answered.__getitem__)]
 
 
 def _written(engine: Engine) -> int:
-    """How much of the log that server has, in bytes."""
-    with engine.connect() as connection:
+    """How much of the log that server has, in bytes; by a connection of its own, as one that is open may be to a
+    process that is frozen.
+    """
+    with sa.create_engine(engine.url, poolclass=sa.NullPool).connect() as connection:
         ((written,),) = execute_text(connection, WRITTEN).fetchall()
         return int(written)
 

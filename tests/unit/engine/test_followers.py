@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +38,25 @@ class Store:
             feed.touch(connection, "server", "a")
 
 
+@contextlib.contextmanager
+def frozen(server: PostgresServer) -> Iterator[None]:
+    """With all processes that it has started."""
+    pid = int((server.home / "data/postmaster.pid").read_text().split()[0])
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    pids = [pid, *map(int, started)]
+    for each in pids:
+        os.kill(each, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in pids:
+            os.kill(each, signal.SIGCONT)
+
+
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(db, "FAILOVER_WAIT_S", 0.5)
+    monkeypatch.setattr(db, "FOLLOW_WAIT_S", 0.5)
     with own_postgres() as leader, own_postgres() as follower:
         for server in (leader, follower):
             with contextlib.closing(Database(server.url, wake_dir=tmp_path)) as made:
@@ -88,6 +106,19 @@ def test_without_any_server_a_reader_is_told_so(store: Store) -> None:
     store.follower.kill()
     with pytest.raises(StoreLost):
         assert store.revision
+
+
+def test_servers_that_are_frozen_are_not_waited_for(store: Store) -> None:
+    """A connection to one that was frozen since is never answered."""
+    store.leader.kill()
+    assert store.revision == 0  # And the follower's connection is kept.
+    store.leader.start()
+    store.touch()
+    with frozen(store.follower):
+        store.leader.kill()
+        with pytest.raises(StoreLost):
+            assert store.revision
+    assert store.revision == 0
 
 
 def test_a_leader_that_does_not_answer_in_time_is_read_from_later(
