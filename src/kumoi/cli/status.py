@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
             lists_servers=lists_servers,
         )
         for line in store.words:
-            console().print(f"[red]{escape(line)}[/]")
+            console().print(Text(line, style="red"))
         for each in ovn:
             console().print(ovn_members.words(each))
         lease.show(leased, [row["name"] for row in hosts])

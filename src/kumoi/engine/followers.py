@@ -48,19 +48,16 @@ class Followers:
 
     def begin(self, begin: str) -> Connection:
         """A connection in a new transaction. Raises OperationalError where no server answers."""
-        engine = self._choose()
+        beginning = self._threads.submit(_begin_at, self._choose(), begin)
         try:
-            connection = engine.connect()
-            try:
-                connection.begin()
-                execute_text(connection, begin)
-            except BaseException:
-                connection.close()
-                raise
-        except BaseException:
+            return beginning.result(LONGEST_S)
+        except TimeoutError as cause:  # It was frozen since it was chosen.
+            self._until_s = 0.0
+            beginning.add_done_callback(_close)
+            raise sa.exc.OperationalError(begin, {}, cause) from cause
+        except sa.exc.OperationalError:
             self._until_s = 0.0
             raise
-        return connection
 
     def within(
         self, seconds: float, begin: Callable[[], Connection], late: Callable[[Connection], None]
@@ -144,6 +141,22 @@ class _DaemonThreads:
             work()
             with self._lock:
                 self._idle += 1
+
+
+def _begin_at(engine: Engine, begin: str) -> Connection:
+    connection = engine.connect()
+    try:
+        connection.begin()
+        execute_text(connection, begin)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _close(late: Future[Connection]) -> None:
+    if late.exception() is None:
+        late.result().close()
 
 
 def _first_with_most(asked: dict[Future[int], Engine]) -> Engine:
