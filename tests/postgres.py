@@ -77,6 +77,17 @@ def own_postgres(*, is_durable: bool = False) -> Iterator[PostgresServer]:
 
 
 @contextlib.contextmanager
+def standby_of(leader: PostgresServer, name: str) -> Iterator[PostgresServer]:
+    """A server that follows `leader`, which knows it by that name, from what it has now on."""
+    with _home() as home:
+        data = home / "data"
+        source = f"host={leader.home} user=kumoi application_name={name}"
+        _command("pg_basebackup", "-D", data, "-d", source, "-c", "fast", "-X", "stream", "-R")
+        with _started(home):
+            yield PostgresServer(home)
+
+
+@contextlib.contextmanager
 def promoted_copy(url: str) -> Iterator[Callable[[], str]]:
     """Copy the server of a database as it is now. Calling the result starts that copy as a standby,
     promotes it, and gives the URL of the same database there: it lacks what was written since.

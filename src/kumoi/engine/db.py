@@ -35,7 +35,7 @@ from kumoi.base.errors import (
     Transient,
 )
 from kumoi.engine import engines, unchanged
-from kumoi.engine.followers import Followers
+from kumoi.engine.followers import Followers, Following
 from kumoi.engine.idle_connections import IdleConnections
 from kumoi.engine.memo import BoundedMap
 from kumoi.engine.outage import Outage
@@ -208,16 +208,16 @@ class Database:
         return not self._outage.goes_on_now()
 
     @contextlib.contextmanager
-    def following(self) -> Iterator[None]:
+    def following(self) -> Iterator[Following]:
         """In this thread, transactions that read do not wait for a server that takes writes: see followers.py,
         also for who may not have that.
         """
-        before = getattr(self._of_thread, "follows", False)
-        self._of_thread.follows = True
+        before: Following | None = getattr(self._of_thread, "following", None)
+        following = self._of_thread.following = Following()
         try:
-            yield
+            yield following
         finally:
-            self._of_thread.follows = before
+            self._of_thread.following = before
 
     def read(self) -> contextlib.AbstractContextManager[Connection]:
         """A transaction whose reads are consistent; whatever it writes is rolled back."""
@@ -271,12 +271,9 @@ class Database:
         """A connection in a new transaction. Raises StoreLost when the database has not answered
         for too long.
         """
-        if (
-            self._followers is not None
-            and begin == self._sql.read
-            and getattr(self._of_thread, "follows", False)
-        ):
-            return self._begin_anywhere(self._followers, what, begin)
+        following: Following | None = getattr(self._of_thread, "following", None)
+        if self._followers is not None and begin == self._sql.read and following is not None:
+            return self._begin_anywhere(self._followers, following, what)
         while True:
             try:
                 connection = self._try_to_begin(begin)
@@ -290,8 +287,9 @@ class Database:
                 self._outage.is_over()
                 return connection
 
-    def _begin_anywhere(self, followers: Followers, what: str, begin: str) -> Connection:
+    def _begin_anywhere(self, followers: Followers, following: Following, what: str) -> Connection:
         """By the leader, as long as it is not missed; raises StoreLost where no server answers."""
+        begin = self._sql.read
         try:
             if not self._outage.goes_on_now():
                 connection = followers.within(
@@ -307,7 +305,7 @@ class Database:
         ends_s = time.monotonic() + FOLLOW_WAIT_S
         while True:  # A leader that gives up begins anew as a follower, in some seconds.
             try:
-                return followers.begin(begin)
+                return followers.begin(begin, following)
             except sa.exc.OperationalError as cause:
                 if time.monotonic() > ends_s:
                     raise StoreLost(what) from cause

@@ -1,17 +1,22 @@
-"""Reads while no server of PostgreSQL takes writes: from the one that has most of what was written.
+"""Reads while no server of PostgreSQL takes writes, or the one that does is silent: from one that has what was
+acknowledged.
 
-For who shows things to people, and for nobody who acts by what he reads: what is shown may lack what a lost leader
-has acknowledged, where the others that have it are away as well.
+A write is acknowledged by two servers (hosts/cluster/patroni.py). So of three, whichever two answer have between them all
+that was acknowledged before they were asked; who has most of it is read from when it has applied it. Where fewer answer,
+what is read may lack something, and whoever is shown it is told so. It is for who shows things to people, and for
+nobody who acts by what he reads.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -19,18 +24,53 @@ from sqlalchemy.engine import Connection, Engine
 from kumoi.base import log
 from kumoi.engine.statement import execute_text
 
-WRITTEN = (
-    "SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
-    " ELSE pg_current_wal_lsn() END, '0/0')::bigint"
-)
+ACKNOWLEDGED_BY = 2
+_LOG = """
+SELECT CASE WHEN pg_is_in_recovery() THEN greatest(checkpoint.timeline_id, recovery.min_recovery_end_timeline)
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END,
+       pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+                            ELSE pg_current_wal_lsn() END, '0/0')::bigint,
+       pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                            ELSE pg_current_wal_lsn() END, '0/0')::bigint
+  FROM pg_control_checkpoint() AS checkpoint, pg_control_recovery() AS recovery
+"""
 CONNECT_S = 2  # The least that libpq keeps to.
 LONGEST_S = 3.0  # For so long anybody is waited for.
-OTHERS_S = 0.5
-"""For so long the others are waited for when one has answered: most answer in milliseconds."""
-CHOSEN_S = 2.0
-"""For so long the one that was chosen is read from; then another may have more."""
+OTHERS_S = 1.5  # And for so long the others, when one has answered and is not enough.
+SILENT_S = 0.2  # One of them that did not answer who asked before.
+OPEN_MOST = 3  # Questions to one server that it has not answered.
+BEHIND_S = 2.0  # For so long an answer that was not enough is kept.
+APPLIES_S, APPLIES_AGAIN_S = 1.0, 0.01  # A server has applied what it has after that, or is behind.
 
 Answer = TypeVar("Answer")
+
+
+class LogPosition(NamedTuple):
+    """How much of the log a server has, and how much of that its tables show, in bytes. A later timeline has what was
+    acknowledged of the earlier one.
+    """
+
+    timeline: int
+    has: int
+    shows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The server to read from. `is_enough`: it has all that was acknowledged before `asked_s`."""
+
+    server: FollowedServer
+    shows: int
+    asked_s: float
+    is_enough: bool
+
+
+class Following:
+    """What one reader is shown in one request. `is_behind`: it may lack what was acknowledged before."""
+
+    def __init__(self) -> None:
+        self.choice: Choice | None = None
+        self.is_behind = False
 
 
 class Followers:
@@ -39,25 +79,31 @@ class Followers:
     """
 
     def __init__(self, url: sa.URL, make: Callable[[sa.URL], Engine]) -> None:
-        self._engines = [make(each) for each in _alone(url)]
         self._threads = _DaemonThreads()
-        self._lock = threading.Lock()
-        self._chosen: Engine | None = None
-        self._until_s = 0.0
+        self._servers = [FollowedServer(make(each), self._threads) for each in _alone(url)]
+        self._enough = max(1, len(self._servers) + 1 - ACKNOWLEDGED_BY)
+        self._asking = threading.Lock()
+        self._chosen: Choice | None = None
+        self._failed: tuple[float, sa.exc.OperationalError] | None = None
         self._looking: Future[Connection] | None = None
 
-    def begin(self, begin: str) -> Connection:
-        """A connection in a new transaction. Raises OperationalError where no server answers."""
-        beginning = self._threads.submit(_begin_at, self._choose(), begin)
+    def begin(self, begin: str, following: Following) -> Connection:
+        """A connection in a new transaction, by the server that was chosen for this reader. Raises OperationalError
+        where no server answers.
+        """
+        choice = following.choice = following.choice or self._choose()
+        beginning = self._threads.submit(_begin_at, choice, begin)
         try:
-            return beginning.result(LONGEST_S)
+            connection, shows_all = beginning.result(LONGEST_S)
         except TimeoutError as cause:  # It was frozen since it was chosen.
-            self._until_s = 0.0
+            self._forget(following)
             beginning.add_done_callback(_close)
             raise sa.exc.OperationalError(begin, {}, cause) from cause
         except sa.exc.OperationalError:
-            self._until_s = 0.0
+            self._forget(following)
             raise
+        following.is_behind |= not (choice.is_enough and shows_all)
+        return connection
 
     def within(
         self, seconds: float, begin: Callable[[], Connection], late: Callable[[Connection], None]
@@ -87,20 +133,89 @@ class Followers:
 
     def close(self) -> None:
         self._threads.close()
-        for engine in self._engines:
-            engine.dispose()
+        for each in self._servers:
+            each.engine.dispose()
 
-    def _choose(self) -> Engine:
-        """One thread asks for all that come meanwhile. Raises what the last server said, where none answers."""
-        with self._lock:
-            if self._chosen is not None and time.monotonic() < self._until_s:
-                return self._chosen
-            asked = {self._threads.submit(_written, each): each for each in self._engines}
-            most = _first_with_most(asked)
-            if most is not self._chosen:
-                log.warning("store.read_from", server=most.url.query.get("host"))
-            self._chosen, self._until_s = most, time.monotonic() + CHOSEN_S
-            return most
+    def _forget(self, following: Following) -> None:
+        following.choice = self._chosen = None
+
+    def _choose(self) -> Choice:
+        """One thread asks for all that wait meanwhile: they came before it began to. Raises what the last server said,
+        where none answers.
+        """
+        came_s = time.monotonic()
+        with self._asking:
+            chosen, failed = self._chosen, self._failed
+            if chosen is not None and came_s < chosen.asked_s + (not chosen.is_enough) * BEHIND_S:
+                return chosen
+            if failed is not None and came_s < failed[0]:
+                raise failed[1]
+            asked_s = time.monotonic()
+            try:
+                chosen = self._ask(asked_s)
+            except sa.exc.OperationalError as error:
+                self._failed = asked_s, error
+                raise
+            if self._chosen is None or self._chosen.server is not chosen.server:
+                host = chosen.server.engine.url.query.get("host")
+                log.warning("store.read_from", server=host, has_all=chosen.is_enough)
+            self._chosen = chosen
+            return chosen
+
+    def _ask(self, asked_s: float) -> Choice:
+        """Of the servers that answer, the one that has most. As many as are enough are waited for, unless they are known
+        to be silent.
+        """
+        asked = {future: each for each in self._servers if (future := each.ask())}
+        waiting, answered = set(asked), dict[FollowedServer, LogPosition]()
+        failure: BaseException | None = None
+        ends_s = asked_s + LONGEST_S
+        while waiting and len(answered) < self._enough and time.monotonic() < ends_s:
+            done, waiting = wait(waiting, ends_s - time.monotonic(), FIRST_COMPLETED)
+            for each in done:
+                failure = each.exception() or failure
+                if each.exception() is None:
+                    answered[asked[each]] = each.result()
+            if answered:
+                is_new = any(not asked[each].is_silent for each in waiting)
+                ends_s = min(ends_s, time.monotonic() + (OTHERS_S if is_new else SILENT_S))
+        if len(answered) < self._enough:
+            for future in waiting:
+                asked[future].is_silent = True
+        if not answered:
+            raise sa.exc.OperationalError(_LOG, {}, failure or TimeoutError()) from failure
+        present = self._chosen.server if self._chosen is not None else None
+        server = max(answered, key=lambda each: (answered[each], each is present))
+        shows = max(each.has for each in answered.values() if each[0] == answered[server][0])
+        return Choice(server, shows, asked_s, len(answered) >= self._enough)
+
+
+class FollowedServer:
+    """`is_silent`: it did not answer in time when it was asked last."""
+
+    def __init__(self, engine: Engine, threads: _DaemonThreads) -> None:
+        self.engine = engine
+        self.is_silent = False
+        self._threads = threads
+        self._open: list[Future[LogPosition]] = []
+
+    def ask(self) -> Future[LogPosition] | None:
+        """None where earlier questions are open: their answers may be older than whoever asks now, and who is silent
+        is not to keep a thread for each.
+        """
+        self._open = [each for each in self._open if not each.done()]
+        if len(self._open) >= (1 if self.is_silent else OPEN_MOST):
+            return None
+        asked = self._threads.submit(self._answer)
+        self._open.append(asked)
+        return asked
+
+    def _answer(self) -> LogPosition:
+        """By a connection of its own, as one that is open may be to a process that is frozen."""
+        with sa.create_engine(self.engine.url, poolclass=sa.NullPool).connect() as connection:
+            position = _position(connection)
+        self.is_silent = False
+        return position
 
 
 class _DaemonThreads:
@@ -143,45 +258,36 @@ class _DaemonThreads:
                 self._idle += 1
 
 
-def _begin_at(engine: Engine, begin: str) -> Connection:
-    connection = engine.connect()
+def _begin_at(choice: Choice, begin: str) -> tuple[Connection, bool]:
+    """And whether its tables show by then what the server was chosen for."""
+    connection = choice.server.engine.connect()
     try:
+        shows_all = _applies(connection, choice.shows)
         connection.begin()
         execute_text(connection, begin)
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, shows_all
 
 
-def _close(late: Future[Connection]) -> None:
-    if late.exception() is None:
-        late.result().close()
+def _applies(connection: Connection, shows: int) -> bool:
+    ends_s = time.monotonic() + APPLIES_S
+    while _position(connection).shows < shows:
+        if time.monotonic() > ends_s:
+            return False
+        time.sleep(APPLIES_AGAIN_S)
+    return True
 
 
-def _first_with_most(asked: dict[Future[int], Engine]) -> Engine:
-    waiting, answered, failure = set(asked), {}, None
-    ends_s = time.monotonic() + LONGEST_S
-    while waiting and ends_s > time.monotonic():
-        done, waiting = wait(waiting, ends_s - time.monotonic(), FIRST_COMPLETED)
-        for each in done:
-            failure = each.exception() or failure
-            if each.exception() is None:
-                answered[each] = each.result()
-        if answered:
-            ends_s = min(ends_s, time.monotonic() + OTHERS_S)
-    if not answered:
-        raise failure or sa.exc.OperationalError(WRITTEN, {}, TimeoutError("no server answers"))
-    return asked[max(answered, key=answered.__getitem__)]
+def _position(connection: Connection) -> LogPosition:
+    ((timeline, has, shows),) = execute_text(connection, _LOG).fetchall()
+    return LogPosition(int(timeline), int(has), int(shows))
 
 
-def _written(engine: Engine) -> int:
-    """How much of the log that server has, in bytes; by a connection of its own, as one that is open may be to a
-    process that is frozen.
-    """
-    with sa.create_engine(engine.url, poolclass=sa.NullPool).connect() as connection:
-        ((written,),) = execute_text(connection, WRITTEN).fetchall()
-        return int(written)
+def _close(late: Future[tuple[Connection, bool]]) -> None:
+    with contextlib.suppress(sa.exc.OperationalError):
+        late.result()[0].close()
 
 
 def _alone(url: sa.URL) -> list[sa.URL]:

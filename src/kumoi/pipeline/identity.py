@@ -48,6 +48,8 @@ REACHED = {
 }
 """What an environment is made of, by the services' types."""
 TIMEOUT_S = 30
+NEWEST = {"Cache-Control": "no-cache"}
+"""What is read is acted by: a cloud that has only what may be old is to say so."""
 WAIT, WAIT_S = "too many failed logins: wait a minute and try again", 60.0
 SILENT = "the identity service did not answer"
 LIMITED = "this application credential has access rules, which let it make other requests only"
@@ -123,7 +125,7 @@ class Identity:
         return caller
 
     def validate(self, token: str) -> ProjectCaller:
-        """The token's caller. Raises Unauthenticated, or Forbidden when it names no project."""
+        """The token's caller. Raises Unauthenticated, Forbidden when it names no project, or Transient."""
         kept = self._callers.get(token)
         if kept is not None:
             return kept
@@ -150,7 +152,7 @@ class Identity:
         from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud_errors.py
 
         try:
-            return self._session(None).get(
+            answer = self._session(None).get(
                 f"{self._url}/auth/tokens",
                 headers={"X-Auth-Token": token, "X-Subject-Token": token},
                 raise_exc=False,
@@ -158,6 +160,9 @@ class Identity:
             )
         except exceptions.ClientException as cause:
             raise Transient(SILENT) from cause
+        if answer.status_code >= 500:  # noqa: PLR2004 - it cannot say
+            raise Transient("ask the identity service whose token it is")
+        return answer
 
     def delegate(self, login: GitLogin, caller: ProjectCaller, new: OwnCredential) -> str:
         """Make an application credential for the environments of one push, as the pusher and with the
@@ -324,7 +329,11 @@ class Identity:
         from keystoneauth1.session import Session  # noqa: PLC0415 - see cloud_errors.py
 
         return Session(
-            auth=auth, verify=self._verify, timeout=TIMEOUT_S, original_ip=source or None
+            auth=auth,
+            verify=self._verify,
+            timeout=TIMEOUT_S,
+            original_ip=source or None,
+            additional_headers=dict(NEWEST),
         )
 
 

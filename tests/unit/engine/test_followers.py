@@ -1,49 +1,78 @@
-"""No server takes writes: who only shows things reads from those that are left, and who writes is told so."""
+"""No server takes writes, or the one that does is silent: who only shows things reads from those that are left, what was
+acknowledged, or is told that something may be missing; who writes waits and is told so.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from tests.postgres import PostgresServer, own_postgres
+from tests.postgres import PostgresServer, own_postgres, standby_of
 
 from kumoi.base.errors import StoreLost
 from kumoi.engine import db, feed
 from kumoi.engine.db import Database
-from kumoi.engine.schema import metadata
+from kumoi.engine.schema import feed_revision, metadata
+
+WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """`follower` takes no writes, and has what was there when it was made."""
+    """Of three servers, as of three hosts: what is written is acknowledged when one of the others has it."""
 
     leader: PostgresServer
-    follower: PostgresServer
+    standbys: tuple[PostgresServer, PostgresServer]
     database: Database
 
-    @property
-    def revision(self) -> int:
-        with self.database.following(), self.database.read() as connection:
-            return feed.position(connection).revision
+    def look(self) -> tuple[int, bool]:
+        """The revision that a reader is shown, and whether he is told that it may be behind."""
+        with self.database.following() as following:
+            with self.database.read() as connection:
+                found = shown(connection)
+            return found, following.is_behind
 
     def touch(self) -> None:
         with self.database.write() as connection:
             feed.touch(connection, "server", "a")
 
+    @contextlib.contextmanager
+    def applying_nothing(self, *standbys: PostgresServer) -> Iterator[None]:
+        for each in standbys:
+            execute(each, "SELECT pg_wal_replay_pause()")
+        try:
+            yield
+        finally:
+            for each in standbys:
+                execute(each, "SELECT pg_wal_replay_resume()")
+
+
+def execute(server: PostgresServer, sql: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(server.libpq_url, autocommit=True) as admin:
+        cursor = admin.execute(sql)
+        return cursor.fetchall() if cursor.description else []
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    ends_s = time.monotonic() + WITHIN_S
+    while not true():
+        assert time.monotonic() < ends_s
+        time.sleep(0.02)
+
 
 @contextlib.contextmanager
-def frozen(server: PostgresServer) -> Iterator[None]:
-    """With all processes that it has started."""
-    pid = int((server.home / "data/postmaster.pid").read_text().split()[0])
-    started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    pids = [pid, *map(int, started)]
+def frozen(*servers: PostgresServer) -> Iterator[None]:
+    """With all processes that they have started."""
+    pids = [pid for server in servers for pid in processes(server)]
     for each in pids:
         os.kill(each, signal.SIGSTOP)
     try:
@@ -53,36 +82,108 @@ def frozen(server: PostgresServer) -> Iterator[None]:
             os.kill(each, signal.SIGCONT)
 
 
+def processes(server: PostgresServer) -> list[int]:
+    pid = int((server.home / "data/postmaster.pid").read_text().split()[0])
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *map(int, started)]
+
+
+@pytest.fixture(scope="module")
+def three() -> Iterator[tuple[PostgresServer, PostgresServer, PostgresServer]]:
+    with own_postgres() as leader:
+        with contextlib.closing(Database(leader.url, wake_dir=leader.home)) as made:
+            metadata.create_all(made.engine)
+        execute(leader, "ALTER SYSTEM SET wal_retrieve_retry_interval = 50")
+        with standby_of(leader, "one") as one, standby_of(leader, "two") as two:
+            execute(leader, "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (one, two)'")
+            execute(leader, "SELECT pg_reload_conf()")
+            yield leader, one, two
+
+
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(
+    three: tuple[PostgresServer, PostgresServer, PostgresServer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Store]:
     monkeypatch.setattr(db, "FAILOVER_WAIT_S", 0.5)
     monkeypatch.setattr(db, "FOLLOW_WAIT_S", 0.5)
-    with own_postgres() as leader, own_postgres() as follower:
-        for server in (leader, follower):
-            with contextlib.closing(Database(server.url, wake_dir=tmp_path)) as made:
-                metadata.create_all(made.engine)
-        with psycopg.connect(follower.libpq_url, autocommit=True) as admin:
-            admin.execute("ALTER DATABASE postgres SET default_transaction_read_only = on")
-        both = f"{leader.home},{follower.home}"
-        url = f"postgresql+psycopg://kumoi@/postgres?host={both}&target_session_attrs=read-write"
-        database = Database(url, wake_dir=tmp_path / "wake")
-        with contextlib.closing(database):
-            yield Store(leader, follower, database)
+    for each in three:
+        if not (each.home / "data/postmaster.pid").exists():
+            each.start()
+    leader, one, two = three
+    streaming = (
+        "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'quorum'"
+    )
+    wait_until(lambda: len(execute(leader, streaming)) == 2)
+    hosts = ",".join(str(each.home) for each in three)
+    url = f"postgresql+psycopg://kumoi@/postgres?host={hosts}&target_session_attrs=read-write"
+    database = Database(url, wake_dir=tmp_path / "wake")
+    with contextlib.closing(database):
+        store = Store(leader, (one, two), database)
+        store.touch()
+        with database.write() as connection:
+            feed.touch(connection, "server", "b")
+        yield store
+
+
+def revision(server: PostgresServer) -> int:
+    ((value,),) = execute(server, "SELECT value FROM feed_revision")
+    return int(str(value))
+
+
+def shown(connection: Connection) -> int:
+    return int(connection.execute(sa.select(feed_revision.c.value)).scalar_one())
 
 
 def test_reads_are_the_leaders_while_there_is_one(store: Store) -> None:
-    store.touch()
-    assert store.revision == 1
+    before = revision(store.leader)
+    with store.applying_nothing(*store.standbys):
+        store.touch()
+        assert store.look() == (before + 1, False)
 
 
-def test_a_reader_gets_what_the_others_have_and_a_writer_an_error(store: Store) -> None:
+def test_without_a_leader_a_reader_gets_all_that_was_acknowledged_and_a_writer_an_error(
+    store: Store,
+) -> None:
+    before = revision(store.leader)
     store.touch()
     store.leader.kill()
-    assert store.revision == 0  # This follower has nothing of it.
+    assert store.look() == (before + 1, False)
     with pytest.raises(StoreLost):
         store.touch()
     assert not store.database.takes_changes
-    assert store.revision == 0
+    assert store.look() == (before + 1, False)
+
+
+def test_a_write_is_shown_that_one_of_those_who_answer_has(store: Store) -> None:
+    one, two = store.standbys
+    before = revision(store.leader)
+    one.kill()
+    store.touch()
+    wait_until(lambda: revision(two) == before + 1)
+    with frozen(store.leader):
+        one.start()
+        assert revision(one) == before
+        assert store.look() == (before + 1, False)
+
+
+def test_what_a_server_has_and_does_not_show_yet_is_waited_for(store: Store) -> None:
+    before = revision(store.leader)
+    with store.applying_nothing(*store.standbys):
+        store.touch()
+        with frozen(store.leader):
+            assert store.look() == (before, True)  # Told, since it took too long.
+    with frozen(store.leader):
+        assert store.look() == (before + 1, False)
+
+
+def test_a_reader_is_told_where_too_few_answer_to_know_that_it_is_all(store: Store) -> None:
+    before = revision(store.leader)
+    store.leader.kill()
+    store.standbys[0].kill()
+    assert store.look() == (before, True)
+    assert store.look() == (before, True)
 
 
 def test_who_acts_by_what_he_reads_waits_for_the_leader(store: Store) -> None:
@@ -92,45 +193,60 @@ def test_who_acts_by_what_he_reads_waits_for_the_leader(store: Store) -> None:
 
 
 def test_reads_are_the_leaders_again_when_it_is_back(store: Store) -> None:
-    store.touch()
+    before = revision(store.leader)
     store.leader.kill()
-    assert store.revision == 0
+    assert store.look() == (before, False)
     store.leader.start()
+    wait_until(lambda: bool(execute(store.leader, "SELECT 1 FROM pg_stat_replication")))
     store.touch()
     assert store.database.takes_changes
-    assert store.revision == 2
+    with store.applying_nothing(*store.standbys):
+        store.touch()
+        assert store.look() == (before + 2, False)
 
 
 def test_without_any_server_a_reader_is_told_so(store: Store) -> None:
-    store.leader.kill()
-    store.follower.kill()
+    for each in (store.leader, *store.standbys):
+        each.kill()
     with pytest.raises(StoreLost):
-        assert store.revision
+        store.look()
 
 
 def test_servers_that_are_frozen_are_not_waited_for(store: Store) -> None:
     """A connection to one that was frozen since is never answered."""
+    before = revision(store.leader)
     store.leader.kill()
-    assert store.revision == 0  # And the follower's connection is kept.
-    store.leader.start()
-    store.touch()
-    with frozen(store.follower):
-        store.leader.kill()
-        with pytest.raises(StoreLost):
-            assert store.revision
-    assert store.revision == 0
+    assert store.look() == (before, False)  # And a connection is kept.
+    with frozen(store.standbys[0]):
+        assert store.look() == (before, True)
+    with frozen(*store.standbys), pytest.raises(StoreLost):
+        store.look()
+    wait_until(lambda: store.look() == (before, False))
 
 
 def test_a_leader_that_does_not_answer_in_time_is_read_from_later(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its late answer ends the outage, and its connection is of use."""
+    before = revision(store.leader)
     begun: list[Connection] = []
-    assert store.revision == 0
     monkeypatch.setattr(db, "LEADER_S", 0.0)
     with store.database.following(), store.database.read() as connection:
         begun.append(connection)
     assert begun
-    store.touch()
+    wait_until(lambda: store.database.takes_changes)
     monkeypatch.undo()
-    assert store.revision == 1
+    store.touch()
+    assert store.look() == (before + 1, False)
+
+
+def test_all_transactions_of_a_request_are_by_one_server(store: Store) -> None:
+    store.leader.kill()
+    with store.database.following() as following:
+        with store.database.read() as connection:
+            shown(connection)
+        assert following.choice is not None
+        first = following.choice
+        with store.database.read() as connection:
+            shown(connection)
+        assert following.choice is first

@@ -15,9 +15,11 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from kumoi.base.errors import StoreLost
+from kumoi.engine.followers import Following
 from kumoi.engine.http.request import Reply, Request
 from kumoi.engine.http.routing import Route
 from kumoi.engine.http.turns import LoopTurns, ThreadTurns
@@ -26,6 +28,8 @@ QUICK_S = 0.005  # What a request may cost all others.
 EACH = 1  # Threads of a client: SQLite has one writer, Python one lock, and two contend for both.
 EACH_WAITING = 2  # Where they wait for the network, or for other programs.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+NEWEST = "no-cache"  # As HTTP's Cache-Control has it: who acts by what he reads.
+BEHIND = {"Warning": '110 kumoi "shown by one host: what others have acknowledged may be missing"'}
 
 Answer = TypeVar("Answer")
 
@@ -33,7 +37,7 @@ Answer = TypeVar("Answer")
 class HandlerRunner:
     """`threads` are the sizes of the pools by name. `is_local`: reads wait for no network. `waits`:
     handlers wait for other programs. Each client has its turns, see turns.py. `commits` are those of
-    the thread that asks. `following` is what reads are done within.
+    the thread that asks. `following` is what reads are done within, unless they ask for what is newest.
     """
 
     def __init__(
@@ -43,7 +47,7 @@ class HandlerRunner:
         is_local: bool,
         waits: bool = False,
         commits: Callable[[], int] = lambda: 0,
-        following: Callable[[], AbstractContextManager[None]] = nullcontext,
+        following: Callable[[], AbstractContextManager[Following | None]] = nullcontext,
     ) -> None:
         self._threads = threads
         self._commits = commits
@@ -61,11 +65,7 @@ class HandlerRunner:
                 await self.turn(client)
                 return self._timed(route, request)
             return await self.in_thread(route.pool, client, lambda: self._timed(route, request))
-        reads = route.reads or request.http.method in READING
-        within = self._following if reads else nullcontext
-        return await self.in_thread(
-            route.pool, client, lambda: self._waited(route, request, within())
-        )
+        return await self.in_thread(route.pool, client, lambda: self._waited(route, request))
 
     async def in_thread(self, pool: str, client: str, act: Callable[[], Answer]) -> Answer:
         turns = self._pools.get(pool)
@@ -90,11 +90,15 @@ class HandlerRunner:
         threads = self._pools.get("")
         return threads is not None and threads.serve_another(client)
 
-    def _waited(
-        self, route: Route, request: Request[Any, Any], within: AbstractContextManager[None]
-    ) -> Reply:
-        with within:
+    def _waited(self, route: Route, request: Request[Any, Any]) -> Reply:
+        reads = route.reads or request.http.method in READING
+        if not reads or NEWEST in request.http.headers.get("Cache-Control", ""):
             return self._once_more(route, request)
+        with self._following() as following:
+            reply = self._once_more(route, request)
+        if following is None or not following.is_behind:
+            return reply
+        return replace(reply, headers={**reply.headers, **BEHIND})
 
     def _once_more(self, route: Route, request: Request[Any, Any]) -> Reply:
         """Once more where the store was lost in the middle, before anything was changed: the next
