@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -29,8 +30,12 @@ class ShownStores:
 def look(cloud: CloudSettings, host: HostSettings) -> ShownStores:
     if not members.have_stores(cloud) or cloud.control_host(host.name) is None:
         return ShownStores("", (), ())
-    with ThreadPoolExecutor(2) as threads:
-        asked = threads.submit(leases.open_etcd(cloud, host).with_leader)
+    try:
+        client = leases.open_etcd(cloud, host)
+    except OSError as error:  # Root's alone, or of a host that has not come up yet.
+        return ShownStores("", (), (f"The stores cannot be asked: {error}",))
+    with contextlib.closing(client), ThreadPoolExecutor(2) as threads:
+        asked = threads.submit(client.with_leader)
         found = databases.look(cloud, host)
         answering = {each.partition(":")[0] for each in asked.result()}
     etcd = tuple(each.name for each in cloud.control_hosts if each.address in answering)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from kumoi.cli import stores_words
@@ -41,3 +43,11 @@ def test_a_leader_that_is_being_replaced_is_no_matter_of_etcds() -> None:
 def test_a_cloud_of_one_host_has_no_such_stores() -> None:
     found = stores_words.look(CloudSettings(), HostSettings())
     assert (found.leader, found.etcd, found.words) == ("", (), ())
+
+
+def test_without_a_certificate_it_is_said_that_nobody_can_be_asked(tmp_path: Path) -> None:
+    found = stores_words.look(CLOUD, HostSettings(name="a", state_dir=str(tmp_path)))
+    assert found.etcd == ()
+    (line,) = found.words
+    assert "cannot be asked" in line
+    assert "No such file" in line
