@@ -25,7 +25,7 @@ def heal(args: argparse.Namespace) -> int:
         api = first_run.connect(status.admin_entry(cloud, here))
         _require_lost(api, cloud, here, args.host, forced=args.force)
         failed = 0
-        servers = list(api.compute.servers(all_projects=True, host=args.host))
+        servers = list(api.compute.servers(all_projects=True, compute_host=args.host))
         for server in sorted(servers, key=lambda each: str(each.name)):
             failed += _heal(api, cloud, server, forced=args.force)
     except (SDKException, ClientException) as cause:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from tests.stories.compute.conftest import Workbench
 
 from kumoi.base.clock import SetClock
 from kumoi.base.errors import Transient
+from kumoi.cli import choice, healing, status
 from kumoi.cloud.domain.host import enrolment, witness
 from kumoi.cloud.drivers.instance.fake import EVERYTHING
 from kumoi.cloud.hostapi.messages import Power
@@ -27,9 +29,11 @@ from kumoi.cloud.reconcilers.healing import (
 from kumoi.cloud.store.compute import migration as migration_store
 from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.listing import Listing
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import lease
 from kumoi.engine.db import now
 from kumoi.hosts.cluster.leases import TTL_S, LeaseState
+from kumoi.hosts.first_use import first_run
 
 LOST, OTHER, THIRD = "lost", "host1", "third"
 REBUILD = {"ha:policy": "rebuild"}
@@ -412,3 +416,15 @@ def test_a_group_that_wants_to_be_together_moves_together(ward: Ward, demo: Conn
     hosts = {ward.host_of(made) for made in pair}
     assert len(hosts) == 1
     assert LOST not in hosts
+
+
+def test_an_operators_command_moves_what_waits_for_its_host(
+    ward: Ward, admin: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ward.server("web")
+    ward.lose()
+    monkeypatch.setattr(choice, "existing", lambda _args: (CloudSettings(), HostSettings()))
+    monkeypatch.setattr(status, "admin_entry", lambda _cloud, _host: {})
+    monkeypatch.setattr(first_run, "connect", lambda _entry: admin)
+    assert healing.heal(argparse.Namespace(host=LOST, force=True)) == 0
+    assert ward.host_of(made) in (OTHER, THIRD)
