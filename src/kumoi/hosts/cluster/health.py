@@ -84,7 +84,10 @@ class Asked:
 
 @dataclass(slots=True)
 class HealthCheck:
+    """`lacks` is the weight of what this host does not have: while a cloud gets its control hosts, it may have none."""
+
     asked: list[Asked]
+    lacks: int = 0
     written: int | None = field(default=None)
 
     async def look(self) -> int:
@@ -92,12 +95,13 @@ class HealthCheck:
         looks = (asyncio.to_thread(each.answers) for each in self.asked)
         for each, is_there in zip(self.asked, await asyncio.gather(*looks), strict=True):
             each.missed = 0 if is_there else each.missed + 1
-        return -sum(WEIGHTS[each.role] for each in self.asked if not each.is_well)
+        ill = sum(WEIGHTS[each.role] for each in self.asked if not each.is_well)
+        return -(self.lacks + ill)
 
 
 async def serve(cloud: CloudSettings, host: HostSettings) -> None:
     """Until cancelled."""
-    health = HealthCheck(_asked(cloud, host))
+    health = HealthCheck(_asked(cloud, host), weight_of_missing(host))
     await asyncio.to_thread(shared_address.give_back, cloud.shared_address)
     held = True  # By whoever was here before.
     while True:
@@ -123,6 +127,10 @@ async def _end_connections(address: str) -> None:
         log.failure("health.connections_left", error)
     else:
         log.event("health.connections_ended", address=address)
+
+
+def weight_of_missing(host: HostSettings) -> int:
+    return sum(weight for role, weight in WEIGHTS.items() if role not in host.roles)
 
 
 def _asked(cloud: CloudSettings, host: HostSettings) -> list[Asked]:

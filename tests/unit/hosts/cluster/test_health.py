@@ -102,3 +102,16 @@ def test_a_host_without_its_api_keeps_no_address_from_one_without_its_pipeline()
     assert (
         sum(health.WEIGHTS.values()) < 100
     )  # VRRP's priority stays above 0, which means to leave.
+
+
+@pytest.mark.parametrize(
+    ("roles", "weight"),
+    [(("api", "worker", "pipeline"), 0), (("api",), 30), (("network", "agent"), 90)],
+)
+def test_a_control_host_that_has_no_api_yet_is_worth_less_than_one_that_begins_anew(
+    roles: tuple[str, ...], weight: int
+) -> None:
+    host = HostSettings(roles=roles)
+    assert health.weight_of_missing(host) == weight
+    check = HealthCheck([], weight)
+    assert asyncio.run(check.look()) == -weight
