@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from kumoi import members
+from kumoi import config, members
 from kumoi.base.errors import KumoiError
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress
@@ -92,12 +92,14 @@ def look(cloud: CloudSettings, here: HostSettings) -> CopiesSeen:
     clients = [CopiesClient(each, tls) for each in cloud.control_hosts]
     with ThreadPoolExecutor(len(clients)) as asking:
         held = dict(zip((each.host for each in clients), asking.map(_held, clients), strict=True))
-    keys = _keys(cloud, here)
+    keys = (
+        _keys(cloud, here) if config.is_first(cloud, here) else {}
+    )  # It alone sees others' files.
     copies: dict[str, Copies] = {
         host: {**(found.states if found else {}), **keys.get(host, {})}
         for host, found in held.items()
     }
-    wanted = {**_named(cloud, here), **_wanted_keys(keys)}
+    wanted = {**_named(cloud, here), **(_wanted_keys(keys) if keys else {})}
     hosts = tuple(held)
     return CopiesSeen(
         hosts=hosts,
