@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -35,27 +36,38 @@ def look(cloud: CloudSettings, host: HostSettings) -> ShownStores:
     except OSError as error:  # Root's alone, or of a host that has not come up yet.
         return ShownStores("", (), (f"The stores cannot be asked: {error}",))
     with contextlib.closing(client), ThreadPoolExecutor(2) as threads:
-        asked = threads.submit(client.with_leader)
+        asked = threads.submit(client.answering)
         found = databases.look(cloud, host)
-        answering = {each.partition(":")[0] for each in asked.result()}
-    etcd = tuple(each.name for each in cloud.control_hosts if each.address in answering)
-    return ShownStores(found.leader, etcd, words(cloud, found.leader, etcd))
+        said = {member.partition(":")[0]: leads for member, leads in asked.result().items()}
+    answering = [each.name for each in cloud.control_hosts if each.address in said]
+    led = tuple(each.name for each in cloud.control_hosts if said.get(each.address))
+    return ShownStores(found.leader, led, words(cloud, found.leader, led, answering))
 
 
-def words(cloud: CloudSettings, leader: str, etcd: tuple[str, ...]) -> tuple[str, ...]:
-    """A member of etcd that is away is among the processes that do not answer, while others are enough."""
+def words(
+    cloud: CloudSettings, leader: str, led: Sequence[str], answering: Sequence[str]
+) -> tuple[str, ...]:
+    """Of etcd's members, `led` know a leader. One that is away is among the processes that do not answer, while others
+    are enough.
+    """
     hosts = [each.name for each in cloud.control_hosts]
-    away = [name for name in hosts if name not in etcd]
+    away = [name for name in hosts if name not in answering]
     most = len(hosts) // 2 + 1
     found = []
-    if len(etcd) < most:
+    if len(led) < most and len(answering) < most:
         found.append(
-            f"etcd has no majority: {_and(away)} of {len(hosts)} do not answer, or have lost the others. Start it again on "
-            f"{most - len(etcd)} of them at least (sudo ./kumoi up there; sudo ./kumoi logs etcd says why it is away)"
+            f"etcd has no majority: {_and(away)} of {len(hosts)} do not answer. Start it again on {most - len(answering)} of "
+            "them at least (sudo ./kumoi up there; sudo ./kumoi logs etcd says why it is away)"
+        )
+    elif len(led) < most:
+        found.append(
+            "etcd has no leader, though most of its members answer: they do not reach each other, or choose one just now"
         )
     if not leader:
         why = (
-            "until etcd has a majority" if found else "yet: another is chosen within half a minute"
+            "until etcd has a majority"
+            if len(led) < most
+            else "yet: another is chosen within half a minute"
         )
         found.append(f"PostgreSQL takes no changes {why}. {GOES_ON}")
     return tuple(found)

@@ -1,4 +1,5 @@
-"""A client of etcd by its JSON gateway: the few calls that leases need, over HTTPS with a certificate.
+"""A client of etcd by its JSON gateway: the few calls that leases and its own members need, over HTTPS with a
+certificate.
 
 All reads are by quorum. Whichever member answers is asked first the next time; one that does not answer
 in `TIMEOUT_S` gives way to the next, so a call takes as many times that as there are members at most.
@@ -54,14 +55,25 @@ class TransactionOutcome:
     read: tuple[EtcdEntry, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class EtcdMember:
+    """`name` is "" before it has ever started; `peer` is where the others reach it."""
+
+    id: str
+    name: str
+    peer: str
+
+
 class Etcd:
     """Used by several threads. `members` are addresses with ports."""
 
-    def __init__(self, members: Sequence[str], tls: ssl.SSLContext) -> None:
+    def __init__(
+        self, members: Sequence[str], tls: ssl.SSLContext, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
         self._members = list(members)
         limits = httpx.Limits(max_connections=CONNECTIONS_MAX * len(self._members))
         self._client = httpx.Client(
-            verify=tls, timeout=TIMEOUT_S, limits=limits, trust_env=False, http2=False
+            verify=tls, timeout=timeout_s, limits=limits, trust_env=False, http2=False
         )
         self._lock = threading.Lock()
 
@@ -103,6 +115,20 @@ class Etcd:
         ]
         return TransactionOutcome(bool(answer.get("succeeded", False)), tuple(read))
 
+    def known_members(self) -> list[EtcdMember]:
+        return [
+            EtcdMember(str(each["ID"]), each.get("name", ""), next(iter(each["peerURLs"]), ""))
+            for each in self._call("cluster/member/list", {}).get("members", ())
+        ]
+
+    def remove_member(self, id: str) -> None:
+        """For good: whatever it kept is of no use any more. Raises EtcdLost where too few others would be left."""
+        self._call("cluster/member/remove", {"ID": id})
+
+    def add_member(self, peer: str) -> None:
+        """One that has nothing yet, and has not started."""
+        self._call("cluster/member/add", {"peerURLs": [peer]})
+
     def has_no_leader(self) -> bool:
         """Whether most members say themselves that nobody leads, or have no process that would answer.
         Nothing can have ended then, as no quorum says what time it is. A member that is silent says
@@ -112,18 +138,20 @@ class Etcd:
             found = list(threads.map(self._is_without_leader, self._members))
         return 2 * sum(found) > len(found)
 
-    def with_leader(self) -> list[str]:
-        """The members that say that somebody leads."""
+    def answering(self) -> dict[str, bool]:
+        """The members that answer, and whether each says that somebody leads."""
         with ThreadPoolExecutor(len(self._members)) as threads:
             found = list(threads.map(self._has_leader, self._members))
-        return [member for member, has in zip(self._members, found, strict=True) if has]
+        return {
+            member: has for member, has in zip(self._members, found, strict=True) if has is not None
+        }
 
-    def _has_leader(self, member: str) -> bool:
+    def _has_leader(self, member: str) -> bool | None:
         try:
             answer = self._client.post(f"https://{member}/v3/maintenance/status", json={})
-            return answer.is_success and int(answer.json().get("leader", 0)) != 0
+            return int(answer.json().get("leader", 0)) != 0 if answer.is_success else None
         except (httpx.HTTPError, ValueError):
-            return False
+            return None
 
     def _is_without_leader(self, member: str) -> bool:
         try:

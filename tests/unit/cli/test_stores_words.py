@@ -18,25 +18,31 @@ CLOUD = CloudSettings(
 
 @pytest.mark.parametrize("etcd", [NAMES, ("a", "c")])
 def test_a_store_that_takes_changes_needs_no_words(etcd: tuple[str, ...]) -> None:
-    assert stores_words.words(CLOUD, "b", etcd) == ()
+    assert stores_words.words(CLOUD, "b", etcd, etcd) == ()
 
 
 def test_without_a_majority_it_is_said_which_are_away_and_how_many_to_start() -> None:
-    lost, follows = stores_words.words(CLOUD, "", ("b",))
+    lost, follows = stores_words.words(CLOUD, "", (), ("b",))
     assert "a and c of 3" in lost
     assert "on 1 of them at least" in lost
     assert "until etcd has a majority" in follows
     assert "Servers, their networks and floating IPs go on" in follows
 
 
+def test_members_that_do_not_reach_each_other_need_no_start() -> None:
+    lost, follows = stores_words.words(CLOUD, "", ("a",), NAMES)
+    assert "do not reach each other" in lost
+    assert "until etcd has a majority" in follows
+
+
 def test_without_all_of_etcd_two_are_to_be_started() -> None:
-    lost, _ = stores_words.words(CLOUD, "", ())
+    lost, _ = stores_words.words(CLOUD, "", (), ())
     assert "a, b and c of 3" in lost
     assert "on 2 of them at least" in lost
 
 
 def test_a_leader_that_is_being_replaced_is_no_matter_of_etcds() -> None:
-    (line,) = stores_words.words(CLOUD, "", NAMES)
+    (line,) = stores_words.words(CLOUD, "", NAMES, NAMES)
     assert "another is chosen" in line
 
 

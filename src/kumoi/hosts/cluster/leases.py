@@ -147,11 +147,13 @@ def open_book(cloud: CloudSettings, host: HostSettings) -> Leases | None:
     return Leases(open_etcd(cloud, host), cloud.name)
 
 
-def open_etcd(cloud: CloudSettings, host: HostSettings) -> Etcd:
+def open_etcd(
+    cloud: CloudSettings, host: HostSettings, *, timeout_s: float = etcd.TIMEOUT_S
+) -> Etcd:
     """On a control host, its own member first."""
     key, certificate, authority = members.certificate(host, members.LEASES)
     tls = ssl.create_default_context(cafile=str(authority))
     tls.load_cert_chain(certificate, key)
     own_first = sorted(cloud.control_hosts, key=lambda each: each.name != host.name)
     found = [f"{each.address}:{members.ETCD_PORT}" for each in own_first]
-    return Etcd(found, tls)
+    return Etcd(found, tls, timeout_s=timeout_s)
