@@ -259,6 +259,10 @@ class HostSettings:
         default=False,
         meaning="It is beside the cloud's first host: a control plane of its has a network of its own.",
     )
+    joins_stores: bool = key(
+        default=False,
+        meaning="It came instead of a control host that was lost: its member of etcd joins those that are there.",
+    )
     underlay_interface: str = key(
         "",
         "A link of the machine, without addresses, to hosts on other machines; the underlay gets it.",

@@ -157,13 +157,17 @@ def etcd_hosts(cloud: CloudSettings) -> list[str]:
     return [f"{host.address}:{ETCD_PORT}" for host in cloud.control_hosts]
 
 
+def etcd_peer(member: ControlHost) -> str:
+    """Where the others reach a member."""
+    return f"https://{member.address}:{ETCD_PEER_PORT}"
+
+
 def etcd_command(cloud: CloudSettings, host: HostSettings) -> tuple[str, ...]:
     me = own(cloud, host)
     key, certificate_, authority = certificate(host, ETCD)
-    peers = ",".join(
-        f"{each.name}=https://{each.address}:{ETCD_PEER_PORT}" for each in cloud.control_hosts
-    )
-    peer, client = (f"https://{me.address}:{port}" for port in (ETCD_PEER_PORT, ETCD_PORT))
+    peers = ",".join(f"{each.name}={etcd_peer(each)}" for each in cloud.control_hosts)
+    peer, client = etcd_peer(me), f"https://{me.address}:{ETCD_PORT}"
+    joins = ("--initial-cluster-state=existing",) if host.joins_stores else ()
     return (
         "/usr/bin/etcd",
         f"--name={me.name}",
@@ -174,6 +178,7 @@ def etcd_command(cloud: CloudSettings, host: HostSettings) -> tuple[str, ...]:
         f"--advertise-client-urls={client}",
         f"--initial-cluster={peers}",
         f"--initial-cluster-token=kumoi-{cloud.name}",
+        *joins,
         f"--heartbeat-interval={HEARTBEAT_MS}",
         f"--election-timeout={ELECTION_MS}",
         "--auto-compaction-retention=1",

@@ -92,6 +92,21 @@ class StoreMembers:
         """Everything of it at once."""
         keeper.stop(self.cloud, host, at_once=True)
 
+    def lose_disk(self, host: HostSettings) -> None:
+        """With all that its members kept."""
+        self.lose_host(host)
+        for directory in (members.etcd_dir(host), members.postgres_dir(host)):
+            trees.remove(directory)
+
+    def start_in_its_place(self, host: HostSettings) -> None:
+        """An empty one."""
+        new = config.changed(host, joins_stores=True)
+        self.hosts[self.hosts.index(host)] = new
+        boot.make_directories(new)
+        config.write(new, new.state)
+        ownership.ensure(self.cloud, new)
+        self.start_host(new)
+
     @contextlib.contextmanager
     def without_etcd(self) -> Iterator[None]:
         """All of its members frozen: whoever asks waits."""

@@ -17,11 +17,12 @@ from tests.system.store_members import StoreMembers
 
 from kumoi import members
 from kumoi.base.clock import Clock
-from kumoi.base.errors import StoreLost
+from kumoi.base.errors import Conflict, StoreLost
+from kumoi.control_host import ControlHost
 from kumoi.engine import audit, feed
 from kumoi.engine.audit import Recorder
 from kumoi.engine.db import Database
-from kumoi.hosts.cluster import databases
+from kumoi.hosts.cluster import databases, leases, places
 from kumoi.hosts.units import keeper
 from kumoi.hosts.units.answering import answers
 
@@ -246,3 +247,44 @@ def test_a_leader_whose_link_is_cut_is_replaced_and_follows_once_it_is_mended(
     assert all(answers(unit.listens, unit.namespace) for unit in running)
     store.wait_for_follower(leader)
     database.close()
+
+
+def test_a_host_that_was_lost_for_good_is_forgotten_and_an_empty_one_takes_its_place(
+    store: StoreMembers,
+) -> None:
+    store.wait_until_whole()
+    store.lead_beyond_the_first()
+    lost, first = store.leader(), store.hosts[0]
+    place = members.own(store.cloud, lost)
+    database = store.open()
+    with database.write() as connection:
+        feed.touch(connection, "things", "kept")
+    with pytest.raises(Conflict, match="not lost"):
+        places.require_lost(store.cloud, first, place)
+    store.lose_disk(lost)
+    store.leader()
+    for other in store.cloud.control_hosts[1:]:
+        if other != place:
+            with pytest.raises(Conflict, match=f"{lost.name} has no whole member"):
+                places.require_others(store.cloud, first, other)
+    for _ in range(2):  # Each may be cut off, and is called again.
+        places.require_lost(store.cloud, first, place)
+        eventually(lambda: others_are_whole(store, place), within_s=MOVED_WITHIN_S, what="others")
+        places.give_up(store.cloud, first, place)
+    assert not places.is_taken(store.cloud, first, place)
+    for _ in range(2):
+        places.take(store.cloud, first, place)
+    store.start_in_its_place(lost)
+    store.wait_until_whole()
+    known = leases.open_etcd(store.cloud, first).known_members()
+    assert {member.name for member in known} == {host.name for host in store.hosts}
+    assert all_kept(database, ["kept"])
+    database.close()
+
+
+def others_are_whole(store: StoreMembers, place: ControlHost) -> bool:
+    try:
+        places.require_others(store.cloud, store.hosts[0], place)
+    except Conflict:
+        return False
+    return True

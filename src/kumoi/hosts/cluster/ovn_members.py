@@ -84,6 +84,15 @@ def settle(cloud: CloudSettings, host: HostSettings) -> list[str]:
     return late
 
 
+def forget(cloud: CloudSettings, host: HostSettings, lost: ControlHost) -> None:
+    """This host's members have the others forget the lost one's. Raises ProcessFailed."""
+    for database in OVN_DATABASES if members.has_ovn_member(cloud, host) else ():
+        address = members.ovn_peer(lost, database)
+        for id_, at in MEMBER.findall(_status(host, database)):
+            if at == address:
+                _ask(host, database, "cluster/kick", database.schema, id_)
+
+
 def leave(cloud: CloudSettings, hosts: Iterable[HostSettings]) -> None:
     """One after the other, so that those that stay have all that was written. A member that does not
     answer or was never let in has nothing of its own.

@@ -147,6 +147,12 @@ def forget_other_gateways(cloud: CloudSettings, host: HostSettings) -> None:
         process.run([*sbctl, "--if-exists", "destroy", "MAC_Binding", row])
 
 
+def forget_controller(host: HostSettings, lost: str) -> None:
+    """Of a host that will not say good-bye itself. Called where OVN's southbound database has a server."""
+    sbctl = ["ovn-sbctl", f"--db={host.southbound_remote}", "--timeout=10", "--no-leader-only"]
+    process.run([*sbctl, "--if-exists", "chassis-del", lost])
+
+
 def forget_southbound_members(host: HostSettings) -> None:
     """Of a cluster that is none any more: the host's controller goes where its switch's settings say."""
     remove = ["remove", "open", ".", "external_ids", switch.southbound_key(host)]

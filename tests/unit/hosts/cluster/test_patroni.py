@@ -94,6 +94,12 @@ def test_a_store_that_somebody_put_elsewhere_stays_there() -> None:
     assert members.cloud_database(elsewhere, FIRST) == "postgresql+psycopg://db/kumoi"
 
 
+def test_a_host_that_comes_instead_of_a_lost_one_joins_the_members_that_are_there() -> None:
+    joins = config.changed(SECOND, joins_stores=True)
+    (added,) = set(members.etcd_command(CLOUD, joins)) - set(members.etcd_command(CLOUD, SECOND))
+    assert added == "--initial-cluster-state=existing"
+
+
 def test_nobody_comes_to_the_database_without_a_certificate_of_its_own() -> None:
     settings = patroni.settings(CLOUD, FIRST)["postgresql"]
     for line in settings["pg_hba"]:

@@ -1,0 +1,75 @@
+"""A control host's place among the members of the stores and of OVN's databases: given up for a host that is lost, and
+taken by the one that comes instead, at the same address under the same name (design note 0037).
+
+`cluster forget` and `up` call this as root, on any control host that is left. Each may be repeated.
+"""
+
+from __future__ import annotations
+
+from kumoi import members
+from kumoi.base.errors import Conflict
+from kumoi.config import CloudSettings, HostSettings
+from kumoi.control_host import ControlHost
+from kumoi.hosts.cluster import databases, leases, ovn_members
+
+CHANGE_S = 10.0  # Of etcd's members: a round of its consensus, with the disk.
+
+
+def require_others(cloud: CloudSettings, here: HostSettings, lost: ControlHost) -> None:
+    """Raises Conflict unless all others are there: what is given up counts no more, so the next loss would be one too
+    many.
+    """
+    etcd = leases.open_etcd(cloud, here).answering()
+    stores = databases.look(cloud, here)
+    following = {stores.leader, *stores.followers}
+    for each in cloud.control_hosts:
+        if each == lost:
+            continue
+        is_member = etcd.get(f"{each.address}:{members.ETCD_PORT}", False)
+        if not is_member or each.name not in following:
+            raise Conflict(
+                f"{each.name} has no whole member of the stores either, and without it too few would be left: start it "
+                "first (sudo ./kumoi status there says what is away)"
+            )
+
+
+def require_lost(cloud: CloudSettings, here: HostSettings, lost: ControlHost) -> None:
+    """Raises Conflict when any member of its answers."""
+    stores = databases.look(cloud, here)
+    etcd = leases.open_etcd(cloud, here).answering()
+    ovn = {
+        name for each in ovn_members.look(cloud, here) for name in (each.leader, *each.followers)
+    }
+    if (
+        lost.name in {stores.leader, *stores.followers, *ovn}
+        or f"{lost.address}:{members.ETCD_PORT}" in etcd
+    ):
+        raise Conflict(
+            f"{lost.name} is not lost, its members of the stores answer: stop it there first, sudo ./kumoi down"
+        )
+
+
+def give_up(cloud: CloudSettings, here: HostSettings, lost: ControlHost) -> None:
+    """Those that are left need a majority of themselves alone then. Patroni forgets it by itself."""
+    etcd = leases.open_etcd(cloud, here, timeout_s=CHANGE_S)
+    for member in etcd.known_members():
+        if member.peer == members.etcd_peer(lost):
+            etcd.remove_member(member.id)
+    ovn_members.forget(cloud, here, lost)
+
+
+def take(cloud: CloudSettings, here: HostSettings, new: ControlHost) -> None:
+    """For a host whose disk is empty; before its members start. One that was there before and was not given up is."""
+    etcd = leases.open_etcd(cloud, here, timeout_s=CHANGE_S)
+    peer = members.etcd_peer(new)
+    found = [member for member in etcd.known_members() if member.peer == peer]
+    for member in found:
+        if member.name:
+            etcd.remove_member(member.id)
+    if not any(not member.name for member in found):
+        etcd.add_member(peer)
+
+
+def is_taken(cloud: CloudSettings, here: HostSettings, place: ControlHost) -> bool:
+    known = leases.open_etcd(cloud, here, timeout_s=CHANGE_S).known_members()
+    return any(member.peer == members.etcd_peer(place) for member in known)
