@@ -16,7 +16,7 @@ from rich.text import Text
 
 from kumoi import addresses, config, members
 from kumoi.base.errors import Conflict, Invalid, NotFound, Transient
-from kumoi.cli import choice, copies, down, host, joining, replicating, up
+from kumoi.cli import choice, copies, down, forgetting, host, joining, replicating, up
 from kumoi.cli.output import console, say, say_json, table
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import enrolment
@@ -77,6 +77,18 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         if name == "leave":
             action.add_argument(
                 "--force", action="store_true", help="lose the servers that are here"
+            )
+        if name in ("forget", "replace"):
+            action.add_argument("host", help="its name, as `cluster status` has it")
+        if name == "forget":
+            action.add_argument(
+                "--force", action="store_true", help="also lose the servers that were there"
+            )
+        if name == "replace":
+            action.add_argument(
+                "--into",
+                metavar="DIR",
+                help="what the new one keeps (default: as `up --hosts` has it)",
             )
         if name in ("status", "token"):
             action.add_argument("--json", action="store_true", help="for programs")
@@ -197,11 +209,27 @@ def _say_good_bye(cloud: CloudSettings, here: HostSettings, *, forced: bool) -> 
     joining.from_here(here, functools.partial(hostapi.leave, last, tls, forced=forced))
 
 
+def forget(args: argparse.Namespace) -> int:
+    cloud, here = _with_store(args)
+    forgetting.forget(cloud, here, args.host, forced=args.force)
+    return 0
+
+
+def replace(args: argparse.Namespace) -> int:
+    cloud, here = _with_store(args)
+    number = args.host.rpartition("-host")[2]
+    usual = f"/var/lib/{cloud.name}" + (f"-{number}" if number != "1" else "")
+    directory = str(Path(args.into or usual).absolute())
+    forgetting.replace(cloud, here, args.host, directory)
+    return 0
+
+
 def status(args: argparse.Namespace) -> int:
     """0 when every host is up, and nothing is on fewer disks than there are control hosts."""
     cloud, here = choice.existing(args)
     hosts = host.listed(cloud, here)
     expected = _expected(cloud, here)
+    forgotten = forgetting.forgotten(cloud, here)
     ovn = ovn_members.look(cloud, here)
     seen = copies.look(cloud, here) if members.have_stores(cloud) else None
     holders = keepalived.holders(cloud, [here, *choice.others_here(cloud, here)])
@@ -219,6 +247,7 @@ def status(args: argparse.Namespace) -> int:
             "copies": seen.table if seen else None,
             "hosts": hosts,
             "expected": expected,
+            "forgotten": forgotten,
         }
         say_json(shown)
     else:
@@ -234,7 +263,9 @@ def status(args: argparse.Namespace) -> int:
             out.print(table("Expected", expected))
         for line in seen.lines if seen else ():
             out.print(Text(line, "red"))
-    is_whole = seen is None or not seen.missing
+        for name in forgotten:
+            out.print(Text(forgetting.words(cloud, here, name), "red"))
+    is_whole = not forgotten and (seen is None or not seen.missing)
     return 0 if is_whole and all(row["state"] == "up" for row in hosts) else 1
 
 
@@ -287,11 +318,22 @@ def _next_name(cloud: CloudSettings, here: HostSettings) -> str:
     return f"{cloud.name}-host{number}"
 
 
-def _store(cloud: CloudSettings, here: HostSettings) -> contextlib.closing[Database]:
+def _with_store(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
+    cloud, here = choice.existing(args)
+    _require_store(cloud, here)
+    return cloud, here
+
+
+def _require_store(cloud: CloudSettings, here: HostSettings) -> None:
+    """Raises NotFound on a host that has none."""
     if Role.API not in here.roles:
         raise NotFound(
             "store", cloud.name, message=f"{here.name} has no store: ask where the APIs run"
         )
+
+
+def _store(cloud: CloudSettings, here: HostSettings) -> contextlib.closing[Database]:
+    _require_store(cloud, here)
     url = members.cloud_database(cloud, here)
     return contextlib.closing(Database(url, wake_dir=here.wake_dir))
 
@@ -311,5 +353,11 @@ ACTIONS: dict[str, tuple[Act, str, str]] = {
     "token": (token, "a line with which one host joins", "token rack7-blade3 --ttl 1h"),
     "join": (join, "make this machine a host of the cloud that the token is of", "join TOKEN"),
     "leave": (leave, "take this host out of its cloud, and off this machine", "leave"),
+    "forget": (forget, "a host that never comes back is none any more", "forget kumoi-host2"),
+    "replace": (
+        replace,
+        "an empty host in the place of a control host that was forgotten",
+        "replace kumoi-host2",
+    ),
     "status": (status, "the cloud's hosts, and those that are expected", "status --json"),
 }

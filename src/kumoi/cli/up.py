@@ -155,6 +155,10 @@ def _bring_up_others(
         name = f"{cloud.name}-host{number}"
         directory = f"{host.state_dir}-{number}"
         if name not in others or not pki.has_certificate(others[name]):
+            if cloud.control_host(name) is not None:
+                raise Conflict(
+                    f"the control host {name} has lost its disk: sudo ./kumoi cluster forget {name}, then cluster replace"
+                )
             line = joining.make_token(cloud, host, name, JOIN_WITHIN)
             _, others[name] = joining.prepare(line, directory, progress, keeper=host.keeper)
     for name, other in sorted(others.items()):
