@@ -74,7 +74,7 @@ class Systemd:
         fixed = [name for name in texts if "@" not in name]
         installed = [name for name in fixed if "[Install]" in texts[name]]
         _systemctl("enable", "--quiet", "--no-reload", *installed)
-        self._open_sockets([name for name in changed if name.endswith(".socket")])
+        self._open_sockets(unit for unit in wanted if unit.name not in in_charge)
 
     def is_running(self, wanted: Sequence[Unit]) -> bool:
         """Whether just these units are there and ready, so that nothing they need is to be done."""
@@ -210,12 +210,15 @@ class Systemd:
             time.sleep(POLL_S)
 
     def _replace(self, unit: Unit, before: str) -> None:
-        """The new one answers before the old one leaves, where two may run at once; otherwise the old
-        one comes back when the new one does not start.
+        """The new one answers before the old one leaves, where two may run at once and listen where they did; otherwise
+        the old one comes back when the new one does not start.
         """
         new = self._service(unit)
-        if not unit.overlaps:
+        is_to_open = self._is_to_open(unit)
+        if is_to_open or not unit.overlaps:
             _systemctl("stop", before)
+        if is_to_open:  # The old one held what it had of it: an address is opened by one.
+            self._open_sockets([unit])
         _systemctl("start", "--no-block", new)
         try:
             self._await_replacement(unit, new)
@@ -271,19 +274,26 @@ class Systemd:
         settled = time.monotonic() - instance.active_since_s > SETTLE_S
         return instance.state == "active" and bool(is_known or settled)
 
-    def _open_sockets(self, changed: Iterable[str]) -> None:
-        """A socket whose addresses changed is opened anew, which is refused while its holder is there."""
+    def _open_sockets(self, wanted: Iterable[Unit]) -> None:
+        """Of these units, those that are not open as they are written, which is refused while their holder is there."""
         if not any(unit.sockets for unit in self._wanted):
             return
         holder = systemd.holder(self.cloud, self.host)
-        again = [
-            name
-            for name in changed
-            if _systemctl("is-active", "--quiet", name, check=False).status == 0
-        ]
+        again = [unit for unit in wanted if self._is_to_open(unit)]
         if again:
-            _systemctl("stop", holder, *again)
+            sockets = [systemd.socket(self.cloud, self.host, unit) for unit in again]
+            _systemctl("stop", holder, *sockets)
+            _systemctl("reset-failed", *sockets, check=False)
         _systemctl("start", holder)
+
+    def _is_to_open(self, unit: Unit) -> bool:
+        """Whether its socket is not open, or was written since, with other addresses."""
+        if not unit.sockets:
+            return False
+        name = systemd.socket(self.cloud, self.host, unit)
+        (socket,) = _ask([name])
+        written_s = (self.directory / name).stat().st_mtime - (time.time() - time.monotonic())
+        return socket.state != "active" or socket.active_since_s < written_s
 
     # Files.
 
@@ -343,6 +353,10 @@ def is_first_process() -> bool:
     return BOOTED.is_dir()
 
 
+OF_SOCKET = {"MainPID": "0", "NRestarts": "0", "ExecMainStatus": "0"}
+"""What systemd does not say of a socket, which has no process."""
+
+
 def _ask(services: Iterable[str]) -> list[Instance]:
     names = list(services)
     if not names:
@@ -351,7 +365,7 @@ def _ask(services: Iterable[str]) -> list[Instance]:
     shown = _systemctl("show", f"--property={keys}", *names).out
     found = []
     for block in shown.strip().split("\n\n"):
-        values = dict(line.split("=", 1) for line in block.splitlines())
+        values = {**OF_SOCKET, **dict(line.split("=", 1) for line in block.splitlines())}
         found.append(
             Instance(
                 service=values["Id"],

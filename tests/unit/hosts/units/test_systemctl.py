@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ class FakeSystemctl:
     active: set[str] = field(default_factory=set)
     commands: list[str] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    since_s: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, *words: str, **_: bool) -> Completed:
         verb, *names = [word for word in words if not word.startswith("--")]
@@ -62,7 +64,11 @@ class FakeSystemctl:
         for name in names:
             assert (self.directory / name).exists(), name
             if not any(word in name for word in self.broken):
+                if name not in self.active:
+                    self.since_s[name] = time.monotonic()
                 self.active.add(name)
+                if name == "kumoi-t1-sockets.service":
+                    self._start(sorted(path.name for path in self.directory.glob("*.socket")))
 
     def _stop(self, names: Sequence[str]) -> None:
         self.active -= set(names)
@@ -70,10 +76,11 @@ class FakeSystemctl:
     def _shown(self, name: str) -> str:
         state = "active" if name in self.active else "failed"
         restarts = 0 if name in self.active else 3
-        return (
-            f"Id={name}\nActiveState={state}\nMainPID=0\nNRestarts={restarts}\nResult=x\n"
-            "ExecMainStatus=3\nActiveEnterTimestampMonotonic=1"
-        )
+        known = f"Id={name}\nActiveState={state}\nResult=x\n"
+        known += f"ActiveEnterTimestampMonotonic={round(self.since_s.get(name, 0) * 1e6)}"
+        if not name.endswith(".service"):  # It has no process to tell of.
+            return known
+        return f"{known}\nMainPID=0\nNRestarts={restarts}\nExecMainStatus=3"
 
 
 def _short(name: str) -> str:
@@ -168,6 +175,37 @@ def test_what_an_update_that_was_killed_left_goes(fake: FakeSystemctl) -> None:
     up(fake)
     assert stray not in fake.active
     assert not (fake.directory / stray).exists()
+
+
+def test_a_role_that_listens_elsewhere_leaves_before_its_socket_is_opened_anew(
+    fake: FakeSystemctl,
+) -> None:
+    """It holds the addresses that stay: systemd cannot open them beside it."""
+    up(fake)
+    fake.commands.clear()
+    moved = config.changed(CLOUD, host_api_port=5_011)
+    units = table.all_units(moved, HOST, RELEASE, only_engines=False)
+    keeper(fake).tell(units)
+    assert fake.commands[-1] == "start sockets.service"
+    assert not [word for word in fake.commands if word.startswith("stop")]
+    fake.commands.clear()
+    up(fake, moved)
+    assert [word for word in fake.commands if "api" in word or "sockets" in word] == [
+        "start sockets.service", "stop api", "stop sockets.service", "stop api.socket",
+        "start sockets.service", "start api", "disable api", "enable api", "stop api",
+    ]  # fmt: skip
+    fake.commands.clear()
+    up(fake, moved)
+    assert {"stop sockets.service", "start api"}.isdisjoint(fake.commands)
+
+
+def test_a_role_that_is_wanted_no_more_goes_with_its_socket(fake: FakeSystemctl) -> None:
+    up(fake)
+    units = table.all_units(CLOUD, HOST, RELEASE, only_engines=False)
+    keeper(fake).tell([unit for unit in units if unit.name != "pipeline"])
+    assert list(fake.directory.rglob("*pipeline*.socket")) == []
+    assert not any("pipeline" in name for name in fake.active)
+    assert "pipeline" not in keeper(fake).in_charge()
 
 
 def test_nothing_is_left_and_nothing_of_it_starts_with_the_machine(fake: FakeSystemctl) -> None:
