@@ -28,7 +28,7 @@ from kumoi.hosts.wires import virtual
 from kumoi.members import NORTHD, OVN_DATABASES, OvnDatabase
 
 CENTRAL = frozenset({*(database.unit for database in OVN_DATABASES), NORTHD})
-STARTED_S = 30.0
+STARTED_S = 90.0  # On a machine that has other work to do.
 JOINED_S = 20.0  # Longer than an election, in which nobody is let in.
 LEFT_S = 20.0
 ASK_S, LOOK_S = 5, 3
@@ -100,7 +100,8 @@ def leave(cloud: CloudSettings, hosts: Iterable[HostSettings]) -> None:
     for host in hosts:
         for database in OVN_DATABASES if members.has_ovn_member(cloud, host) else ():
             if _is_member(host, database):
-                _ask(host, database, "cluster/leave", database.schema)
+                with contextlib.suppress(ProcessFailed):  # It is on its way already.
+                    _ask(host, database, "cluster/leave", database.schema)
                 _wait(partial(_has_left, host, database), timeout_s=LEFT_S)
 
 

@@ -47,6 +47,7 @@ def ensure(path: Path, schema: Path, member: RaftMember | None = None) -> None:
             _make(path, "join-cluster", *words, promise=Promise.KILL)
     elif not is_clustered(path):
         if _tool("needs-conversion", path, schema) == "yes":
+            _unlock(path.with_name(f"{path.name}.tmp"))  # Its own draft, of a conversion before.
             _tool("convert", path, schema)
         if member is not None:
             timer = f"--election-timer={ELECTION_MS}"
