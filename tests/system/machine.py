@@ -172,9 +172,11 @@ def machine(name: str) -> Iterator[Machine]:
 
 @contextlib.contextmanager
 def network_switch(name: str) -> Iterator[str]:
-    """What machines are plugged into: a bridge of this machine, gone at the end."""
+    """What machines are plugged into: a bridge of this machine, gone at the end. It answers for no address of this
+    machine's, which may be those of another cloud.
+    """
     run(["ip", "link", "delete", name], check=False)  # Of a run that was killed.
-    run(["ip", "link", "add", name, "up", "type", "bridge"])
+    run(["ip", "link", "add", name, "up", "arp", "off", "type", "bridge"])
     try:
         yield name
     finally:
