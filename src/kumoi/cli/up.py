@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -32,6 +32,7 @@ from kumoi.hosts.cluster import databases, ovn_members
 from kumoi.hosts.first_use import clouds_yaml, engines_pki, first_run, passwords, pki, sharing
 from kumoi.hosts.install import image, machine, packages
 from kumoi.hosts.units import answering, keeper, ownership, releases, table, users
+from kumoi.hosts.units.keeper import UnitKeeper
 from kumoi.hosts.units.releases import Release
 from kumoi.hosts.wires import ranges, sockets, virtual
 
@@ -294,6 +295,7 @@ def _ensure_databases(
     """Those of the stores. Members come up together or not at all, so all that are on this machine are
     started.
     """
+    starting = []
     with progress.stage("etcd and PostgreSQL") as stage:
         for member in (host, *_members_here(cloud, host)):
             of_member = release
@@ -308,8 +310,23 @@ def _ensure_databases(
             if status is None or members.PATRONI not in {unit.name for unit in status.units}:
                 found = keeper.of(theirs, member, release=of_member, only_engines=alone)
                 found.tell(table.all_units(theirs, member, of_member, only_engines=alone))
+                starting.append(found)
+        _start_together(starting, stage)
         databases.wait_for_leader(cloud, host, timeout_s=LEADER_TIMEOUT_S, tell=stage.tell)
         databases.ensure(cloud, host)
+
+
+def _start_together(keepers: Sequence[UnitKeeper], stage: ProgressStage) -> None:
+    """The members of the stores: none of etcd's answers before there is a majority."""
+    with ThreadPoolExecutor(max(len(keepers), 1)) as threads:
+        begun = [
+            threads.submit(
+                each.ensure_ready, users.MEMBERS, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell
+            )
+            for each in keepers
+        ]
+        for each in begun:
+            each.result()
 
 
 def _members_here(cloud: CloudSettings, host: HostSettings) -> list[HostSettings]:
