@@ -1,5 +1,5 @@
 """`kumoi cluster forget` and `replace`: a host that never comes back is no host of the cloud any more, and where it was a
-control host, an empty one takes its place, name and address (design note 0037).
+control host, an empty one takes its place, name and address (design note 0038).
 
 By any control host that is left: each has the authorities' keys, the seal and a way into the stores. What was cut off
 is done again.

@@ -1,5 +1,5 @@
 """A control host's place among the members of the stores and of OVN's databases: given up for a host that is lost, and
-taken by the one that comes instead, at the same address under the same name (design note 0037).
+taken by the one that comes instead, at the same address under the same name (design note 0038).
 
 `cluster forget` and `up` call this as root, on any control host that is left. Each may be repeated.
 """
