@@ -35,7 +35,8 @@ def where(
     async def story() -> None:
         runner = HandlerRunner({"": 1, "login": 1}, is_local=is_local)
         route = Route(method, "/", handler, OPEN, pool=pool)
-        request = cast("Request[Any, Any]", SimpleNamespace(http=SimpleNamespace(method=method)))
+        asked = SimpleNamespace(method=method, headers={})
+        request = cast("Request[Any, Any]", SimpleNamespace(http=asked))
         for _ in range(CALLS):
             await runner.run(route, request, "client")
 
