@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,20 +72,24 @@ def wait_until(true: Callable[[], bool]) -> None:
 @contextlib.contextmanager
 def frozen(*servers: PostgresServer) -> Iterator[None]:
     """With all processes that they have started."""
-    pids = [pid for server in servers for pid in processes(server)]
-    for each in pids:
-        os.kill(each, signal.SIGSTOP)
+    first = [int((each.home / "data/postmaster.pid").read_text().split()[0]) for each in servers]
+    send(first, signal.SIGSTOP)
+    started = [pid for each in first for pid in started_by(each)]
+    send(started, signal.SIGSTOP)
     try:
         yield
     finally:
-        for each in pids:
-            os.kill(each, signal.SIGCONT)
+        send([*started, *first], signal.SIGCONT)
 
 
-def processes(server: PostgresServer) -> list[int]:
-    pid = int((server.home / "data/postmaster.pid").read_text().split()[0])
-    started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *map(int, started)]
+def send(pids: Iterable[int], number: signal.Signals) -> None:
+    for each in pids:
+        with contextlib.suppress(ProcessLookupError):  # It was about to end.
+            os.kill(each, number)
+
+
+def started_by(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.fixture(scope="module")
