@@ -16,7 +16,7 @@ from rich.text import Text
 
 from kumoi import addresses, config, members
 from kumoi.base.errors import Conflict, Invalid, NotFound, Transient
-from kumoi.cli import choice, copies, down, forgetting, host, joining, replicating, up
+from kumoi.cli import choice, cloud_store, copies, down, forgetting, host, joining, replicating, up
 from kumoi.cli.output import console, say, say_json, table
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import enrolment
@@ -334,8 +334,7 @@ def _require_store(cloud: CloudSettings, here: HostSettings) -> None:
 
 def _store(cloud: CloudSettings, here: HostSettings) -> contextlib.closing[Database]:
     _require_store(cloud, here)
-    url = members.cloud_database(cloud, here)
-    return contextlib.closing(Database(url, wake_dir=here.wake_dir))
+    return cloud_store.opened(cloud, here)
 
 
 def _duration(text: str) -> timedelta:

@@ -92,9 +92,8 @@ def look(cloud: CloudSettings, here: HostSettings) -> CopiesSeen:
     clients = [CopiesClient(each, tls) for each in cloud.control_hosts]
     with ThreadPoolExecutor(len(clients)) as asking:
         held = dict(zip((each.host for each in clients), asking.map(_held, clients), strict=True))
-    keys = (
-        _keys(cloud, here) if config.is_first(cloud, here) else {}
-    )  # It alone sees others' files.
+    # The first alone sees others' files.
+    keys = _keys(cloud, here) if config.is_first(cloud, here) else {}
     copies: dict[str, Copies] = {
         host: {**(found.states if found else {}), **keys.get(host, {})}
         for host, found in held.items()

@@ -7,13 +7,11 @@ is done again.
 
 from __future__ import annotations
 
-import contextlib
-
 from kumoi import config, members
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, NotFound
 from kumoi.base.ids import new_request_id
-from kumoi.cli import choice, copies, joining, up
+from kumoi.cli import choice, cloud_store, copies, joining, up
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import enrolment
 from kumoi.cloud.domain.host import host as host_domain
@@ -32,8 +30,7 @@ def forget(cloud: CloudSettings, here: HostSettings, name: str, *, forced: bool)
     """Raises Conflict while it lives, has servers, or too few control hosts would be left; nothing is changed then."""
     progress = Progress()
     place = cloud.control_host(name)
-    database = Database(members.cloud_database(cloud, here), wake_dir=here.wake_dir)
-    with choice.alone(cloud, here), contextlib.closing(database):
+    with choice.alone(cloud, here), cloud_store.opened(cloud, here) as database:
         with progress.stage(f"look whether {name} is lost"):
             _require_lost(cloud, here, database, name)
             if place is not None:
@@ -81,17 +78,15 @@ def forgotten(cloud: CloudSettings, here: HostSettings) -> list[str]:
     """Control hosts in whose place there is none now."""
     if not members.have_stores(cloud):
         return []
-    database = Database(members.cloud_database(cloud, here), wake_dir=here.wake_dir)
-    with contextlib.closing(database), database.read() as connection:
+    with cloud_store.opened(cloud, here) as database, database.read() as connection:
         known = enrolment.names(connection)
     return [each.name for each in cloud.control_hosts if each.name not in known]
 
 
 def words(cloud: CloudSettings, here: HostSettings, name: str) -> str:
     """For people, of a control host that was forgotten."""
-    is_first = cloud.control_address in {
-        each.address for each in cloud.control_hosts if each.name == name
-    }
+    place = cloud.control_host(name)
+    is_first = place is not None and place.address == cloud.control_address
     if is_first or config.is_first(cloud, here):
         how = f"sudo ./kumoi cluster replace {name}{choice.words(cloud, here)}"
     else:

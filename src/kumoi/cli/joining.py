@@ -16,18 +16,17 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import kumoi
-from kumoi import addresses, config, members
+from kumoi import addresses, config
 from kumoi.base import namespace
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, Invalid, KumoiError, Transient
-from kumoi.cli import choice
+from kumoi.cli import choice, cloud_store
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import join as domain
 from kumoi.cloud.hostapi import join as hostapi
 from kumoi.cloud.hostapi.client import read_known, tls_context
 from kumoi.cloud.hostapi.join import Joined, JoinRequest
 from kumoi.config import CONTROL, CloudSettings, HostSettings, Role
-from kumoi.engine.db import Database
 from kumoi.hosts.cluster import join_token
 from kumoi.hosts.cluster.authority import Signer
 from kumoi.hosts.cluster.join_token import JoinToken
@@ -56,8 +55,7 @@ def make_token(cloud: CloudSettings, host: HostSettings, name: str, lives: timed
     if name == host.name:
         raise Conflict(f"{name} is this host, which has the control plane")
     signer = Signer(cloud, host.pki_dir, Clock())
-    database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
-    with contextlib.closing(database), database.write() as connection:
+    with cloud_store.opened(cloud, host) as database, database.write() as connection:
         address = domain.choose_address(connection, name, cloud)
         token, line = signer.make_token(name, address, lives)
         domain.expect(connection, token, datetime.fromtimestamp(token.expires_at, UTC))

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,11 +16,11 @@ from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.engine import Connection
 
-from kumoi import members
 from kumoi.base import files
 from kumoi.base.errors import KumoiError
-from kumoi.cli import choice, components, lease, stores_words
+from kumoi.cli import choice, cloud_store, components, lease, stores_words
 from kumoi.cli.output import console, say, say_json, table
 from kumoi.cloud.agent.unlisted import unlisted
 from kumoi.cloud.domain.host import host as host_domain
@@ -27,7 +28,6 @@ from kumoi.cloud.drivers.instance import fence, registry
 from kumoi.cloud.store import kept
 from kumoi.components import Api
 from kumoi.config import CloudSettings, HostSettings, Role
-from kumoi.engine.db import Database
 from kumoi.hosts.cluster import ovn_members
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
 from kumoi.hosts.units import control, keeper, landlock, memory, running
@@ -244,11 +244,21 @@ def left_off(cloud: CloudSettings, host: HostSettings) -> dict[str, str]:
     if not off or Role.API not in host.roles:
         return {}
     try:
-        database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
-        with contextlib.closing(database), database.following(), database.read() as connection:
+        with _shown(cloud, host) as connection:
             return kept.counts(connection, off)
     except KumoiError:  # The store is away, as other lines say.
         return dict.fromkeys(off, "")
+
+
+@contextlib.contextmanager
+def _shown(cloud: CloudSettings, host: HostSettings) -> Iterator[Connection]:
+    """The store, also while nobody can write to it."""
+    with (
+        cloud_store.opened(cloud, host) as database,
+        database.following(),
+        database.read() as connection,
+    ):
+        yield connection
 
 
 def _off_words(item: tuple[str, str]) -> str:
@@ -261,8 +271,7 @@ def _rows(cloud: CloudSettings, host: HostSettings) -> dict[str, dict[str, Any]]
     """Release and protocol of each host, also of those that are refused because of theirs; what of its
     memory and disk is promised to servers, and how much may be.
     """
-    database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
-    with contextlib.closing(database), database.following(), database.read() as connection:
+    with _shown(cloud, host) as connection:
         rows = host_domain.every(connection)
     return {
         row.id: {

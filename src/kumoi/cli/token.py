@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 from datetime import UTC, datetime
 
 from rich.table import Table
 
-from kumoi import members
 from kumoi.base.clock import Clock
-from kumoi.cli import choice
+from kumoi.cli import choice, cloud_store
 from kumoi.cli.output import console, say
 from kumoi.cloud.api.serve import signing_keys
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.signing_key import KeyLifetime
 from kumoi.cloud.store.identity.signing_key import SigningKeys
-from kumoi.engine.db import Database
 
 ACTIONS = {
     "list": "the keys, what each does, and until when",
@@ -34,8 +31,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     cloud, host = choice.existing(args)
-    database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
-    with contextlib.closing(database):
+    with cloud_store.opened(cloud, host) as database:
         keys = signing_keys(cloud, host, database)
         return list_(keys) if args.action == "list" else rotate(keys)
 

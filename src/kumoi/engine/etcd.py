@@ -148,19 +148,22 @@ class Etcd:
 
     def _has_leader(self, member: str) -> bool | None:
         try:
-            answer = self._client.post(f"https://{member}/v3/maintenance/status", json={})
-            return int(answer.json().get("leader", 0)) != 0 if answer.is_success else None
+            return self._status_has_leader(member)
         except (httpx.HTTPError, ValueError):
             return None
 
     def _is_without_leader(self, member: str) -> bool:
         try:
-            answer = self._client.post(f"https://{member}/v3/maintenance/status", json={})
-            return answer.is_success and int(answer.json().get("leader", 0)) == 0
+            return self._status_has_leader(member) is False
         except httpx.ConnectError as error:
             return _is_refused(error)
         except (httpx.HTTPError, ValueError):
             return False
+
+    def _status_has_leader(self, member: str) -> bool | None:
+        """What a member says itself; None where it does not say. Raises httpx.HTTPError and ValueError."""
+        answer = self._client.post(f"https://{member}/v3/maintenance/status", json={})
+        return int(answer.json().get("leader", 0)) != 0 if answer.is_success else None
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Raises EtcdLost, EtcdRefused."""

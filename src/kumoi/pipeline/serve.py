@@ -70,10 +70,8 @@ SWEEP_EVERY_S = 15.0
 HOOK_LINES_MAX = 50
 HOOK_SOCKET_MODE = 0o660
 HOOK_TIMEOUT_S = 15.0
-HOOK_THREADS, HOOK_THREADS_EACH = (
-    16,
-    4,
-)  # A project's pushes at once: no other of their hooks waits.
+HOOK_THREADS, HOOK_THREADS_EACH = 16, 4
+"""Of all and of one project at once: many pushes of one keep nobody else's hooks waiting."""
 
 OTHERS_MAX = 8
 UNTAKEN_S = 900.0  # Longer than a push and the look at its heads.

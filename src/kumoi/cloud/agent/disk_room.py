@@ -6,16 +6,13 @@ themselves. Design note 0026.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Collection
 from pathlib import Path
 
 from kumoi.base import files, log
-from kumoi.base.errors import KumoiError
+from kumoi.cloud.agent import looks
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
-
-LOOK_EVERY_S = 1.0
 
 
 class DiskRoom:
@@ -25,19 +22,10 @@ class DiskRoom:
         self._host_dir = host_dir
         self._drivers = drivers
         self._held = 0
-        self._fails = False
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                await asyncio.to_thread(self.round)
-                self._fails = False
-            except (KumoiError, OSError) as error:
-                if not self._fails:
-                    log.failure("disk.room_not_shared", error)
-                self._fails = True
-            await asyncio.sleep(LOOK_EVERY_S)
+        await looks.again_and_again(self.round, failure="disk.room_not_shared")
 
     def round(self) -> None:
         held = sum(driver.share_room(self._each) for driver in self._drivers)

@@ -7,15 +7,12 @@ more, nobody can have. Design note 0037.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from pathlib import Path
 
-from kumoi.base import log
-from kumoi.base.errors import KumoiError
+from kumoi.cloud.agent import looks
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
 
-LOOK_EVERY_S = 1.0
 MUCH_KIB, MORE_KIB = 16 << 10, 1 << 10
 LOOK_AGAIN_ROUNDS = 20
 """Where the kernel has taken much, all servers are looked at at once; where it has taken more, after so many looks at the
@@ -33,19 +30,10 @@ class KernelRoom:
         self._meminfo = meminfo
         self._known_kib = 0
         self._rounds = 0
-        self._fails = False
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                await asyncio.to_thread(self.round)
-                self._fails = False
-            except (KumoiError, OSError) as error:
-                if not self._fails:
-                    log.failure("servers.kernel_memory_not_held", error)
-                self._fails = True
-            await asyncio.sleep(LOOK_EVERY_S)
+        await looks.again_and_again(self.round, failure="servers.kernel_memory_not_held")
 
     def round(self) -> None:
         kept = self._kept_kib()

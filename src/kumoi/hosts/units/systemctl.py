@@ -25,9 +25,8 @@ from kumoi.hosts.units.table import Unit, UnitKind
 BOOTED = Path("/run/systemd/system")
 POLL_S = 0.05
 SETTLE_S = 1.0  # What says nothing is ready when it lived this long.
-REPLACE_TIMEOUT_S = (
-    90.0  # On a machine that has other work to do; one that fails is given up before.
-)
+REPLACE_TIMEOUT_S = 90.0
+"""On a machine that has other work to do; one that fails is given up before."""
 REPLACE_ATTEMPTS = 3
 COMMAND_TIMEOUT_S = 120.0
 OWNER_NOTE = "# Of the cloud in "

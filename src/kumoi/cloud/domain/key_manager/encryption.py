@@ -20,9 +20,8 @@ from kumoi.cloud.domain.key_manager.der import INTEGER, OCTETS, OID, SEQUENCE, D
 Meaning = TypeVar("Meaning")
 
 ROUNDS_MAX = 1_000_000  # Of a file.
-REQUEST_ROUNDS_MAX = (
-    4_000_000  # Of all files that one request names: 200 with 20,000 each, as keytool makes them.
-)
+REQUEST_ROUNDS_MAX = 4_000_000
+"""Of all files that one request names: 200 with 20,000 each, as keytool makes them."""
 BLOCK_BYTES = 16
 PBES2 = bytes.fromhex("2a864886f70d01050d")
 PBKDF2 = bytes.fromhex("2a864886f70d01050c")
