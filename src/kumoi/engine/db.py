@@ -293,11 +293,13 @@ class Database:
         try:
             if not self._outage.goes_on_now():
                 connection = followers.within(
-                    LEADER_S, lambda: self._try_to_begin(begin), self._keep
+                    LEADER_S,
+                    lambda: self._try_to_begin(begin),
+                    self._outage.note_failure,
+                    self._keep,
                 )
                 if connection is not None:
                     return connection
-                self._outage.note_failure()
             elif self._outage.is_to_be_tried():
                 followers.look_for_leader(lambda: self._try_to_begin(begin), self._keep)
         except sa.exc.OperationalError as cause:

@@ -106,19 +106,27 @@ class Followers:
         return connection
 
     def within(
-        self, seconds: float, begin: Callable[[], Connection], late: Callable[[Connection], None]
+        self,
+        seconds: float,
+        begin: Callable[[], Connection],
+        missed: Callable[[], None],
+        late: Callable[[Connection], None],
     ) -> Connection | None:
-        """What `begin` gives by then; None where it fails, as a server does that is lost. `late` gets what begins later."""
+        """What `begin` gives by then; None where it fails, as a server does that is lost, after `missed`. `late` gets
+        what begins later: never before `missed` has returned.
+        """
         beginning = self._threads.submit(begin)
         try:
             return beginning.result(seconds)
         except TimeoutError:
+            missed()
             beginning.add_done_callback(
                 lambda done: None if done.exception() else late(done.result())
             )
         except sa.exc.OperationalError as error:
             if not (error.statement is None or error.connection_invalidated):
                 raise
+            missed()
         return None
 
     def look_for_leader(

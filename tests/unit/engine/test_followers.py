@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from sqlalchemy.engine import Connection
 from tests.postgres import PostgresServer, own_postgres, standby_of
 
 from kumoi.base.errors import StoreLost
-from kumoi.engine import db, feed
+from kumoi.engine import db, engines, feed
 from kumoi.engine.db import Database
+from kumoi.engine.followers import Followers
 from kumoi.engine.schema import feed_revision, metadata
 
 WITHIN_S = 30.0
@@ -242,6 +244,32 @@ def test_a_leader_that_does_not_answer_in_time_is_read_from_later(
     monkeypatch.undo()
     store.touch()
     assert store.look() == (before + 1, False)
+
+
+def test_an_answer_that_is_late_by_nothing_counts_after_the_failure(store: Store) -> None:
+    """Else the outage that it ends would begin after its end, and go on."""
+    followers = Followers(store.database.url, engines.postgres_engine)
+    seen: list[str] = []
+    answers = threading.Event()
+
+    def begin() -> Connection:
+        answers.wait(WITHIN_S)
+        seen.append("begun")
+        return store.database.engine.connect()
+
+    def missed() -> None:
+        answers.set()
+        wait_until(lambda: seen == ["begun"])
+        seen.append("missed")
+
+    def late(connection: Connection) -> None:
+        connection.close()
+        seen.append("late")
+
+    with contextlib.closing(followers):
+        assert followers.within(0.0, begin, missed, late) is None
+        wait_until(lambda: len(seen) == 3)
+    assert seen == ["begun", "missed", "late"]
 
 
 def test_all_transactions_of_a_request_are_by_one_server(store: Store) -> None:
