@@ -5,7 +5,6 @@ nothing else of a cloud.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -17,13 +16,12 @@ from tests.system.live import eventually
 from kumoi import config, members
 from kumoi.base import process, trees
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Transient
 from kumoi.config import CONTROL, CloudSettings, HostSettings, Keeper
 from kumoi.control_host import ControlHost
 from kumoi.engine.db import Database
 from kumoi.engine.schema import metadata
 from kumoi.hosts import boot
-from kumoi.hosts.cluster import databases, handover, leases
+from kumoi.hosts.cluster import databases, handover, succession
 from kumoi.hosts.first_use import engines_pki, pki
 from kumoi.hosts.units import keeper, ownership, releases, running, table, users
 from kumoi.hosts.wires import keepalived, links, virtual
@@ -171,24 +169,12 @@ class StoreMembers:
             databases.wait_for_leader(self.cloud, first, timeout_s=LEADER_S)
 
     def wait_until_whole(self) -> None:
-        """One leads and both others acknowledge its writes, so any one of them may be lost, and etcd has that: who is
-        not in Patroni's note does not take over, and it writes that as late as etcd lets it.
-        """
+        """One leads and any one may be lost, as `cluster status` sees it."""
         eventually(
-            lambda: len(databases.look(self.cloud, self.hosts[0]).followers) == 2,
+            lambda: not succession.look(self.cloud, self.hosts[0]).missing,
             within_s=LEADER_S,
-            what="two followers",
+            what="the store is whole",
         )
-        eventually(lambda: len(self._noted()) == 2, within_s=LEADER_S, what="both are noted")
-
-    def _noted(self) -> list[str]:
-        """Who may take over, as Patroni left it in etcd."""
-        try:
-            with contextlib.closing(leases.open_etcd(self.cloud, self.hosts[0])) as etcd:
-                (note,) = etcd.below(f"/kumoi/{self.cloud.name}/sync")
-        except (Transient, ValueError):
-            return []
-        return [each for each in (json.loads(note.value)["sync_standby"] or "").split(",") if each]
 
     def wait_for_follower(self, host: HostSettings) -> None:
         eventually(

@@ -25,7 +25,8 @@ from kumoi.cloud.hostapi import join as hostapi
 from kumoi.cloud.hostapi.client import tls_context
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.engine.db import Database
-from kumoi.hosts.cluster import databases, join_token, ovn_members
+from kumoi.hosts.cluster import join_token, ovn_members, succession
+from kumoi.hosts.cluster.succession import Succession
 from kumoi.hosts.units import keeper
 from kumoi.hosts.wires import keepalived, virtual
 
@@ -225,7 +226,7 @@ def replace(args: argparse.Namespace) -> int:
 
 
 def status(args: argparse.Namespace) -> int:
-    """0 when every host is up, and nothing is on fewer disks than there are control hosts."""
+    """0 when every host is up, nothing is on fewer disks than there are control hosts, and the stores bear a loss."""
     cloud, here = choice.existing(args)
     hosts = host.listed(cloud, here)
     expected = _expected(cloud, here)
@@ -233,6 +234,7 @@ def status(args: argparse.Namespace) -> int:
     ovn = ovn_members.look(cloud, here)
     seen = copies.look(cloud, here) if members.have_stores(cloud) else None
     holders = keepalived.holders(cloud, [here, *choice.others_here(cloud, here)])
+    stores = succession.look(cloud, here) if cloud.is_replicated else None
     if args.json:
         shown = {
             "name": cloud.name,
@@ -242,7 +244,7 @@ def status(args: argparse.Namespace) -> int:
             "control_hosts": [host.table for host in cloud.control_hosts],
             "shared_address": cloud.shared_address,
             "shared_address_holders": holders,
-            "store": asdict(databases.look(cloud, here)) if cloud.is_replicated else None,
+            "store": asdict(stores) if stores else None,
             "ovn": [asdict(each) for each in ovn],
             "copies": seen.table if seen else None,
             "hosts": hosts,
@@ -253,7 +255,12 @@ def status(args: argparse.Namespace) -> int:
     else:
         out = console()
         how = "open to other hosts" if cloud.is_cluster else "of one host"
-        out.print(f"The cloud {cloud.name} is {how}; {_control_plane(cloud, here)}")
+        out.print(f"The cloud {cloud.name} is {how}; {_control_plane(stores, here)}")
+        if stores and stores.leader and stores.missing:
+            lacks = "; ".join(stores.missing)
+            out.print(
+                Text(f"The stores do not bear the loss of a host now, they lack: {lacks}", "red")
+            )
         if cloud.shared_address:
             out.print(_shared_address(cloud, holders))
         for each in ovn:
@@ -265,25 +272,18 @@ def status(args: argparse.Namespace) -> int:
             out.print(Text(line, "red"))
         for name in forgotten:
             out.print(Text(forgetting.words(cloud, here, name), "red"))
-    is_whole = not forgotten and (seen is None or not seen.missing)
+    is_whole = not (forgotten or (seen and seen.missing) or (stores and stores.missing))
     return 0 if is_whole and all(row["state"] == "up" for row in hosts) else 1
 
 
-def _control_plane(cloud: CloudSettings, here: HostSettings) -> str:
-    """Where it is, and what of it has no second host."""
-    if not cloud.is_replicated:
+def _control_plane(stores: Succession | None, here: HostSettings) -> str:
+    """Where it is."""
+    if stores is None:
         return f"{here.name} alone has its control plane"
-    found = databases.look(cloud, here)
-    if not found.leader:
+    if not stores.leader:
         return "no member of its stores leads: nothing can be changed"
-    late = [
-        host.name
-        for host in cloud.control_hosts
-        if host.name not in {found.leader, *found.followers}
-    ]
-    missing = f"; {', '.join(late)} does not follow" if late else ""
     return (
-        f"its stores follow {found.leader} on {', '.join(found.followers)}{missing}. APIs, workers and the pipeline run on each of these, which "
+        f"its stores follow {stores.leader} on {', '.join(stores.followers)}. APIs, workers and the pipeline run on each of these, which "
         "have images, pushed repositories and the authorities' keys as well"
     )
 

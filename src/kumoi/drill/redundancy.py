@@ -17,7 +17,7 @@ from openstack.exceptions import SDKException
 from kumoi import members
 from kumoi.base import process
 from kumoi.drill.place import DrillHost
-from kumoi.hosts.cluster import databases
+from kumoi.hosts.cluster import succession
 from kumoi.hosts.units import keeper, rights
 from kumoi.hosts.units.answering import answers
 
@@ -69,12 +69,7 @@ class Redundancy:
             for member in first.cloud.control_hosts
             if not _is_healthy(first, member.address)
         ]
-        found = databases.look(first.cloud, first.host)
-        names = {member.name for member in first.cloud.control_hosts}
-        if not found.leader:
-            return [*lacks, "a leader of PostgreSQL"]
-        return [*lacks, *(f"PostgreSQL on {name}" for name in
-                          sorted(names - {found.leader, *found.followers}))]  # fmt: skip
+        return [*lacks, *succession.look(first.cloud, first.host).missing]
 
     def _missing_hosts(self) -> list[str]:
         try:
