@@ -42,6 +42,11 @@ PARAMETERS = {
 }
 
 
+# So often a follower that lost its leader asks for it. A leader's Patroni looks a second after its promotion who follows,
+# and takes whoever does not yet from those that may take over.
+FOLLOW_AGAIN = "500ms"
+
+
 def settings(cloud: CloudSettings, host: HostSettings) -> dict[str, Any]:
     """Patroni's own words, as its documentation has them."""
     me = members.own(cloud, host)
@@ -120,6 +125,7 @@ def _postgres(cloud: CloudSettings, host: HostSettings) -> dict[str, Any]:
         },
         "parameters": {
             "unix_socket_directories": str(rights.run_dir(host, members.PATRONI)),
+            "wal_retrieve_retry_interval": FOLLOW_AGAIN,
             "ssl": "on",
             "ssl_cert_file": certificate,
             "ssl_key_file": key,
