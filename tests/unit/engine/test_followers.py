@@ -8,24 +8,21 @@ import contextlib
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from tests.postgres import PostgresServer, own_postgres, standby_of
+from tests.postgres import PostgresServer
+from tests.postgres_three import WITHIN_S, ThreeServers, execute, three_servers, wait_until
 
 from kumoi.base.errors import StoreLost
 from kumoi.engine import db, engines, feed
 from kumoi.engine.db import Database
 from kumoi.engine.followers import Followers
 from kumoi.engine.schema import feed_revision, metadata
-
-WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +55,6 @@ class Store:
                 execute(each, "SELECT pg_wal_replay_resume()")
 
 
-def execute(server: PostgresServer, sql: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(server.libpq_url, autocommit=True) as admin:
-        cursor = admin.execute(sql)
-        return cursor.fetchall() if cursor.description else []
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    ends_s = time.monotonic() + WITHIN_S
-    while not true():
-        assert time.monotonic() < ends_s
-        time.sleep(0.02)
-
-
 @contextlib.contextmanager
 def frozen(*servers: PostgresServer) -> Iterator[None]:
     """With all processes that they have started."""
@@ -95,38 +79,21 @@ def started_by(pid: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def three() -> Iterator[tuple[PostgresServer, PostgresServer, PostgresServer]]:
-    with own_postgres() as leader:
-        with contextlib.closing(Database(leader.url, wake_dir=leader.home)) as made:
+def three() -> Iterator[ThreeServers]:
+    with three_servers() as servers:
+        with contextlib.closing(Database(servers.leader.url, wake_dir=servers.leader.home)) as made:
             metadata.create_all(made.engine)
-        execute(leader, "ALTER SYSTEM SET wal_retrieve_retry_interval = 50")
-        with standby_of(leader, "one") as one, standby_of(leader, "two") as two:
-            execute(leader, "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (one, two)'")
-            execute(leader, "SELECT pg_reload_conf()")
-            yield leader, one, two
+        yield servers
 
 
 @pytest.fixture
-def store(
-    three: tuple[PostgresServer, PostgresServer, PostgresServer],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Store]:
+def store(three: ThreeServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(db, "FAILOVER_WAIT_S", 0.5)
     monkeypatch.setattr(db, "FOLLOW_WAIT_S", 0.5)
-    for each in three:
-        if not (each.home / "data/postmaster.pid").exists():
-            each.start()
-    leader, one, two = three
-    streaming = (
-        "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'quorum'"
-    )
-    wait_until(lambda: len(execute(leader, streaming)) == 2)
-    hosts = ",".join(str(each.home) for each in three)
-    url = f"postgresql+psycopg://kumoi@/postgres?host={hosts}&target_session_attrs=read-write"
-    database = Database(url, wake_dir=tmp_path / "wake")
+    three.start()
+    database = Database(three.url, wake_dir=tmp_path / "wake")
     with contextlib.closing(database):
-        store = Store(leader, (one, two), database)
+        store = Store(three.leader, three.standbys, database)
         store.touch()
         with database.write() as connection:
             feed.touch(connection, "server", "b")
