@@ -92,7 +92,7 @@ class HandlerRunner:
 
     def _waited(self, route: Route, request: Request[Any, Any]) -> Reply:
         reads = route.reads or request.http.method in READING
-        if not reads or NEWEST in request.http.headers.get("Cache-Control", ""):
+        if not reads or _wants_newest(request):
             return self._once_more(route, request)
         with self._following() as following:
             reply = self._once_more(route, request)
@@ -127,6 +127,22 @@ class HandlerRunner:
             spent_s, reads = after[0] - before[0], after[1] - before[1]
             self._spent_s[id(route)] = time.perf_counter() - began if reads else spent_s
         return reply
+
+
+def looked(request: Request[Any, Any], look: Callable[[], Answer]) -> tuple[Answer, dict[str, str]]:
+    """What a handler that streams reads first, as others read, and the headers that go with it."""
+    if _wants_newest(request):
+        return look(), {}
+    with request.services.database.following() as following:
+        try:
+            found = look()
+        except StoreLost:  # In the middle: as `_once_more`.
+            found = look()
+    return found, dict(BEHIND) if following.is_behind else {}
+
+
+def _wants_newest(request: Request[Any, Any]) -> bool:
+    return NEWEST in request.http.headers.get("Cache-Control", "")
 
 
 def _never() -> bool:

@@ -24,6 +24,7 @@ from kumoi.cloud.store.image.image import Image
 from kumoi.engine.http import limits
 from kumoi.engine.http.errors import UnsupportedMediaType
 from kumoi.engine.http.request import Reply
+from kumoi.engine.http.running import looked
 
 BLOCK_BYTES = 1 << 20
 OCTETS = "application/octet-stream"
@@ -62,9 +63,10 @@ async def _written(request: Request, keep: Callable[[Request, Draft], None]) -> 
 
 async def download(request: Request) -> Reply:
     """The content, or a part of it; 204 when there is none yet."""
-    row = await in_thread(request, partial(_readable, request))
+    look = partial(looked, request, partial(_readable, request))
+    row, headers = await in_thread(request, look)
     if row.sha256 is None or row.size is None or row.status not in WITH_CONTENT:
-        return Reply(204)
+        return Reply(204, headers=headers)
     file = await in_thread(request, partial(_open, request, row.sha256))
     try:
         part = _part(request.http.headers.get("Range"), row.size)
@@ -72,7 +74,7 @@ async def download(request: Request) -> Reply:
         file.close()
         raise
     whole = part.length == row.size
-    headers = {"Content-Length": str(part.length), "Accept-Ranges": "bytes"}
+    headers |= {"Content-Length": str(part.length), "Accept-Ranges": "bytes"}
     if whole and row.checksum:
         headers["Content-MD5"] = row.checksum
     if not whole:
