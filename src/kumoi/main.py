@@ -311,7 +311,7 @@ async def _api(cloud: CloudSettings, host: HostSettings, activation: Activation)
     from kumoi.base.clock import Clock
     from kumoi.cloud.api.serve import serve
 
-    await serve(cloud, host, _cloud_store(cloud, host), Clock(), activation)
+    await serve(cloud, host, _cloud_store(cloud, host, follows=True), Clock(), activation)
 
 
 async def _worker(cloud: CloudSettings, host: HostSettings, _activation: Activation) -> None:
@@ -418,19 +418,22 @@ async def _copies(cloud: CloudSettings, host: HostSettings, activation: Activati
         group.create_task(copies.follow(keeper, names.listen, prepare=images.prepare))
 
 
-def _cloud_store(cloud: CloudSettings, host: HostSettings) -> Database:
+def _cloud_store(cloud: CloudSettings, host: HostSettings, *, follows: bool = False) -> Database:
     from kumoi.cloud.store.migrations import FOLDER
 
-    return _open_store(members.cloud_database(cloud, host), host.wake_dir, FOLDER)
+    return _open_store(members.cloud_database(cloud, host), host.wake_dir, FOLDER, follows=follows)
 
 
-def _open_store(url: str, wake_dir: Path, migrations: Path) -> Database:
-    """Raises Permanent when its tables are of a release that ours cannot work with."""
+def _open_store(url: str, wake_dir: Path, migrations: Path, *, follows: bool = False) -> Database:
+    """Raises Permanent when its tables are of a release that ours cannot work with. `follows`: a role that shows things
+    does not wait for a server that takes writes.
+    """
     from kumoi.engine import schema_check
     from kumoi.engine.db import Database
 
     database = Database(url, wake_dir=wake_dir)
-    with database.read() as connection:
+    following = database.following() if follows else contextlib.nullcontext()
+    with following, database.read() as connection:
         schema_check.require(connection, migrations)
     return database
 

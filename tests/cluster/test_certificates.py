@@ -9,6 +9,9 @@ import httpx
 import pytest
 
 from kumoi.cloud.api.host import certificate
+from kumoi.cloud.hostapi.client import tls_context
+from kumoi.cloud.hostapi.hello import PATH
+from kumoi.cloud.hostapi.lease import LEASE_PATH
 from kumoi.config import HostSettings, changed
 from kumoi.hosts.first_use import pki
 from tests.cluster.secure import SecureHostApi, secure_host_api
@@ -86,6 +89,20 @@ def test_an_enrolment_is_of_one_host_alone(cloud: RunningCloud) -> None:
             return await answer(api, "host2")
 
     assert asyncio.run(story()) == 403
+
+
+def test_before_enrolments_were_learnt_a_host_asks_another_api_for_its_lease(
+    cloud: RunningCloud,
+) -> None:
+    """503 it leaves for the next; 403 would be the end of it, and the lease run out."""
+
+    async def story() -> int:
+        async with secure_host_api(cloud) as api:
+            api.enrol()
+            async with httpx.AsyncClient(verify=tls_context(api.pki_dir, HOST)) as client:
+                return (await client.post(f"{api.url}{PATH}{LEASE_PATH}")).status_code
+
+    assert asyncio.run(story()) == 503
 
 
 def test_a_renewed_certificate_is_accepted_with_no_new_enrolment(cloud: RunningCloud) -> None:

@@ -15,6 +15,7 @@
     │   └── RateLimited       too many attempts; `retry_after_s` says when again
     ├── Transient         background work: try again after `retry_after_s`
     │   ├── StoreLost         the database has gone away; nothing was changed
+    │   ├── StoreBehind       one server alone was read for too long: nobody knows what others acknowledged
     │   ├── StoreFull         its disk is full; nothing was changed
     │   └── OutcomeUnknown    it went away during a commit: look before you try again
     ├── Permanent         background work: trying again will not help; the text is shown to operators
@@ -145,6 +146,10 @@ class Transient(KumoiError):
 
 class StoreLost(Transient):
     code = "store.lost"
+
+
+class StoreBehind(Transient):
+    code = "store.behind"
 
 
 class StoreFull(Transient):

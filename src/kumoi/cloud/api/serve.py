@@ -48,6 +48,7 @@ from kumoi.hosts.cluster import copy_calls, leases
 from kumoi.hosts.cluster.signing import AuthorityClient
 
 REVOCATIONS_INTERVAL_S = 10.0
+FOLLOWED_INTERVAL_S = 2.0  # While no server is reached that would say when something is revoked.
 REVOCATIONS_PAUSE_S = 0.05  # Each write rings: those that come together are looked at together.
 AGAIN = Backoff(first_s=0.1, most_s=2.0)
 SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE, LOAD_BALANCER, KEY_MANAGER, PLACEMENT)
@@ -162,7 +163,8 @@ async def watch_revocations(services: Services, alarm: Alarm) -> None:
     """Learn what other processes revoked, as soon as they say so."""
     while True:
         seen = await _learn_revoked(services, alarm)
-        await alarm.wait(REVOCATIONS_INTERVAL_S, after=seen)
+        is_heard = services.database.takes_changes
+        await alarm.wait(REVOCATIONS_INTERVAL_S if is_heard else FOLLOWED_INTERVAL_S, after=seen)
         await asyncio.sleep(REVOCATIONS_PAUSE_S)
 
 
@@ -182,7 +184,7 @@ async def _learn_revoked(services: Services, alarm: Alarm) -> int:
     while True:
         seen = alarm.count
         try:
-            await asyncio.to_thread(_load_revoked, services)
+            await asyncio.to_thread(load_revoked, services)
         except Transient as error:
             failures += 1
             log.failure("revocations.not_learned", error)
@@ -191,6 +193,12 @@ async def _learn_revoked(services: Services, alarm: Alarm) -> int:
             return seen
 
 
-def _load_revoked(services: Services) -> None:
-    with services.database.read() as connection:
-        revocation.refresh(connection, services.tokens, services.clock.now())
+def load_revoked(services: Services) -> None:
+    """By whichever server reads are done by, so that what is shown is no newer than the list by which it is."""
+    database, tokens, now = services.database, services.tokens, services.clock.now()
+    with database.following() as following, database.read() as connection:
+        if following.choice is None:
+            revocation.refresh(connection, tokens, now)
+        else:
+            revocation.refresh_from_follower(connection, tokens, now)
+    tokens.learnt(is_all=not following.is_behind)

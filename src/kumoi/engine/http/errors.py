@@ -21,6 +21,7 @@ from kumoi.base.errors import (
     OverQuota,
     RateLimited,
     Stale,
+    StoreBehind,
     StoreDamaged,
     StoreFull,
     StoreLost,
@@ -40,6 +41,10 @@ FULL = "The disk of this cloud's store is full. Nothing was changed; try again w
 DAMAGED = "This cloud's store is damaged; its operator has to bring a backup back"
 STORE_AWAY = (
     "This cloud's store takes no changes now, and nothing was changed; try again in a moment"
+)
+BEHIND = (
+    "This API has not reached enough of the store's servers for too long to know whose access was withdrawn meanwhile, so "
+    "it shows nothing; ask another control host, or try again when it does"
 )
 UNKNOWN = "It is not known whether this was done: look before you try again"
 
@@ -119,6 +124,8 @@ def reply(error: KumoiError, service: Service) -> Reply:
         message = UNKNOWN
     if isinstance(error, StoreLost):
         message = STORE_AWAY
+    if isinstance(error, StoreBehind):
+        message = BEHIND
     if isinstance(error, StoreFull):
         message = FULL
     if isinstance(error, StoreDamaged):

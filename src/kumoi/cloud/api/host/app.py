@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kumoi.base.errors import UserError
+from kumoi.base.errors import KumoiError
 from kumoi.cloud.api.host.caller import HOST_KEY, HUB_KEY, INTAKE_KEY, KINDS_KEY, LEASES_KEY
 from kumoi.cloud.api.host.certificate import ByCertificate
 from kumoi.cloud.api.host.hub import Hub
@@ -65,7 +65,7 @@ def host_app(
             who = at_once if scope["path"] == lease_path else identify_
             try:
                 scope[HOST_KEY] = await who(HttpRequest(scope))
-            except UserError as error:  # Raised by caller.identify, for the service's envelope.
+            except KumoiError as error:  # Raised by caller.identify, for the service's envelope.
                 scope[HOST_KEY] = error
         await app(scope, receive, send)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kumoi.base.errors import Bug, UserError
+from kumoi.base.errors import Bug, KumoiError
 from kumoi.cloud.api.host.hub import Hub
 from kumoi.cloud.api.host.intake import Intake
 from kumoi.cloud.api.request import Request
@@ -23,10 +23,10 @@ LEASES_KEY = "kumoi.leases"
 
 def identify(request: Request) -> Caller:
     """The host that the connection's certificate proves. Raises Unauthenticated or Forbidden for any
-    other caller.
+    other caller, and Transient where that cannot be known now.
     """
     who = request.http.scope[HOST_KEY]
-    if isinstance(who, UserError):
+    if isinstance(who, KumoiError):
         raise who
     return Caller(
         user_id=str(who),

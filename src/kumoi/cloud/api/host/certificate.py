@@ -16,7 +16,7 @@ from starlette.requests import Request as HttpRequest
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Forbidden, KumoiError, Unauthenticated
+from kumoi.base.errors import Forbidden, KumoiError, Transient, Unauthenticated
 from kumoi.cloud.domain.host import enrolment
 from kumoi.engine.db import Database
 from kumoi.hosts.first_use.pki import host_uri_prefix, public_key_sha256
@@ -43,7 +43,7 @@ class ByCertificate:
         self._clock = clock
         self._prefix = host_uri_prefix(cloud_name)
         self._enrolled_until_s: dict[tuple[str, str], float] = {}
-        self._learnt: dict[str, str] = {}
+        self._learnt: dict[str, str] | None = None
 
     async def __call__(self, http: HttpRequest) -> str:
         """The host's name. Raises Unauthenticated or Forbidden."""
@@ -52,8 +52,12 @@ class ByCertificate:
         return name
 
     async def at_once(self, http: HttpRequest) -> str:
-        """The same by what was learnt last: also while the store is away."""
+        """The same by what was learnt last: also while the store is away. Raises Transient before anything was, so that
+        the host asks another control host.
+        """
         name, key = self._shown(http)
+        if self._learnt is None:
+            raise Transient("say which hosts are enrolled: nothing was learnt yet")
         if self._learnt.get(name) != key:
             raise Forbidden(f"Host {name} is not enrolled with this key.")
         return name
@@ -92,7 +96,7 @@ class ByCertificate:
         self._enrolled_until_s[name, key] = now_s + CACHED_S
 
     def _look_up_all(self) -> dict[str, str]:
-        with self._database.read() as connection:
+        with self._database.following(), self._database.read() as connection:
             return enrolment.keys(connection)
 
     def _look_up(self, name: str, key: str) -> bool:

@@ -65,6 +65,11 @@ def refresh(connection: Connection, tokens: Tokens, now: datetime) -> None:
     tokens.revoke_known(store.load(connection, tokens.position), now=now)
 
 
+def refresh_from_follower(connection: Connection, tokens: Tokens, now: datetime) -> None:
+    """Add what a server has that takes no writes, and forget nothing: it may have less than the one that does."""
+    tokens.revoke_more(store.every(connection), now=now)
+
+
 def _last_expiry(now: datetime) -> datetime:
     """A time by which all tokens made until now have expired."""
     return now + timedelta(seconds=2 * TTL_MAX_S)

@@ -8,7 +8,8 @@ API process keeps in memory and adds to when the store changes; see Tokens.revok
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,7 +17,7 @@ import jwt
 import msgspec
 from jwt.types import Options
 
-from kumoi.base.errors import Unauthenticated
+from kumoi.base.errors import StoreBehind, Unauthenticated
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.signing_key import TTL_MAX_S
 from kumoi.cloud.store.identity.assignment import SYSTEM_ID
@@ -28,6 +29,10 @@ __all__ = ["TTL_MAX_S", "Claims", "Rule", "Scope", "Tokens", "TrustClaim"]
 
 OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False}  # We compare times ourselves.
 VERIFIED_MAX = 4_096  # A few KiB each.
+UNSURE_MOST_S = 900.0
+"""For so long tokens are accepted by a list of revocations that may lack some, as of an API that is cut off from the
+other control hosts. What it shows then is as old as its list: an owner of a revoked token has seen it, or could have.
+"""
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,16 +117,27 @@ class Tokens:
     key.
     """
 
-    def __init__(self, keys: SigningKeys, now: datetime) -> None:
+    def __init__(
+        self,
+        keys: SigningKeys,
+        now: datetime,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._keys = keys
         self._revoked = Revoked()
         self._learning = threading.Lock()
+        self._monotonic = monotonic
+        self._sure_s: float | None = None
         signing_key.ensure_first(keys, now)
-        self.learn_keys(now)
+        self._read_keys(now)
 
     def learn_keys(self, now: datetime) -> None:
-        """Read the keys again; the API does so every LEARN_S."""
+        """Read the keys again, and remove those that have expired; the API does so every LEARN_S."""
+        self._read_keys(now)
         signing_key.remove_expired(self._keys, now)
+
+    def _read_keys(self, now: datetime) -> None:
         found = self._keys.load()
         signer = signing_key.signer(found, now)
         accepted = signing_key.accepted(found, now)
@@ -130,14 +146,17 @@ class Tokens:
         self._signer = signer
 
     def sign(self, claims: Claims) -> str:
+        """Raises StoreBehind, as who logs in may have been locked out elsewhere."""
+        self._require_sure()
         signer = self._signer
         header = {"kid": signer.id}
         return jwt.encode(msgspec.to_builtins(claims), signer.private, ALGORITHM, header)
 
     def check(self, token: str, *, now: datetime, allow_expired: bool = False) -> Claims:
         """The token's claims. Raises Unauthenticated when it is forged, expired or revoked, or signed
-        with an unknown key.
+        with an unknown key; StoreBehind where that cannot be known.
         """
+        self._require_sure()
         verified = self._verified
         known = verified.get(token) or self._verify(token, verified)
         expired = now.timestamp() >= known.claims.exp and not allow_expired
@@ -165,6 +184,25 @@ class Tokens:
     def position(self) -> Position:
         """Up to where this process knows the revocations; for revocation.load."""
         return self._revoked.position
+
+    def learnt(self, *, is_all: bool) -> None:
+        """Said whenever the revocations were read. `is_all`: by then, all that anybody was told to be kept."""
+        if is_all or self._sure_s is None:
+            self._sure_s = self._monotonic()
+
+    def _require_sure(self) -> None:
+        since_s = self._sure_s
+        if since_s is not None and self._monotonic() - since_s > UNSURE_MOST_S:
+            raise StoreBehind(
+                "tell which tokens were revoked: other control hosts were not reached"
+            )
+
+    def revoke_more(self, ends: Mapping[Key, End], *, now: datetime) -> None:
+        """Add revocations of which the position is not known."""
+        with self._learning:
+            known = self._revoked
+            left = {key: end for key, end in ends.items() if end.expires_at > now}
+            self._revoked = _merged(known, Revoked(left, known.position))
 
     def revoke_known(self, revoked: Revoked, *, now: datetime | None = None) -> None:
         """Add to the known revocations; a thread that read earlier but calls later removes none.

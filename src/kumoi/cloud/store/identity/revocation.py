@@ -103,12 +103,19 @@ def load(connection: Connection, seen: Position) -> Revoked:
     """The revocations after a position; all of them when the position is of another epoch."""
     now = feed.position(connection)
     whole = not now.continues(seen)
-    rows = _NEWER.rows(connection, since=0 if whole else seen.revision)
-    ends = {
+    return Revoked(_ends(connection, since=0 if whole else seen.revision), now, whole)
+
+
+def every(connection: Connection) -> dict[Key, End]:
+    """Without the position, which a server that follows another does not have."""
+    return _ends(connection, since=0)
+
+
+def _ends(connection: Connection, *, since: int) -> dict[Key, End]:
+    return {
         (RevocationKind(kind), key): End(generation, expires_at)
-        for kind, key, generation, expires_at in rows
+        for kind, key, generation, expires_at in _NEWER.rows(connection, since=since)
     }
-    return Revoked(ends, now, whole)
 
 
 _NEWER = Statement(

@@ -36,7 +36,8 @@ class StoredKeys:
         self._told: set[str] = set()
 
     def load(self) -> list[SigningKey]:
-        with self._database.read() as connection:
+        """Also while nobody leads: a key is there long before it signs."""
+        with self._database.following(), self._database.read() as connection:
             rows = connection.execute(sa.select(signing_key).order_by(signing_key.c.id)).all()
         found = [self._open(row.id, row.sealed) for row in rows]
         return [key for key in found if key is not None]

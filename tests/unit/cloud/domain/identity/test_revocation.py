@@ -65,6 +65,27 @@ def learn(database: Database, tokens: Tokens) -> None:
         revocation.refresh(connection, tokens, NOW)
 
 
+def test_what_a_follower_has_is_added_and_nothing_is_forgotten(
+    database: Database, tokens: Tokens
+) -> None:
+    """It may lack what the server that takes writes has."""
+    first, second = log_in(database), log_in(database)
+    signed = [tokens.sign(each) for each in (first, second)]
+    with database.write() as connection:
+        revocation.end_token(connection, first, NOW)
+    learn(database, tokens)
+    position = tokens.position
+    with database.write() as connection:
+        connection.execute(sa.delete(store.revocation))
+        revocation.end_token(connection, second, NOW)
+    with database.read() as connection:
+        revocation.refresh_from_follower(connection, tokens, NOW)
+    for token in signed:
+        with pytest.raises(Unauthenticated):
+            tokens.check(token, now=NOW)
+    assert tokens.position == position  # From which the leader is read on.
+
+
 def test_starting_twice_makes_nothing_twice_and_keeps_what_was_changed(
     database: Database,
 ) -> None:

@@ -8,9 +8,9 @@ import jwt
 import msgspec
 import pytest
 
-from kumoi.base.errors import Unauthenticated
+from kumoi.base.errors import StoreBehind, Unauthenticated
 from kumoi.cloud.domain.identity import signing_key
-from kumoi.cloud.domain.identity.token import Claims, Scope, Tokens
+from kumoi.cloud.domain.identity.token import UNSURE_MOST_S, Claims, Scope, Tokens
 from kumoi.cloud.store.identity.revocation import (
     EVERYTHING,
     End,
@@ -133,6 +133,33 @@ def test_a_token_for_a_domain_ends_with_the_roles_there(tokens: Tokens) -> None:
     assert is_valid(tokens, token)
     tokens.revoke_known(revoked(RevocationKind.GRANT, grant_key("u", "d"), 4))
     assert not is_valid(tokens, token)
+
+
+def test_a_list_that_may_lack_revocations_is_gone_by_for_a_while_only(tmp_path: Path) -> None:
+    at_s = [0.0]
+    tokens = Tokens(KeyDirectory(tmp_path / "keys"), NOW, monotonic=lambda: at_s[0])
+    token = tokens.sign(claims())
+    tokens.learnt(is_all=False)  # When the process starts.
+    at_s[0] = UNSURE_MOST_S
+    tokens.learnt(is_all=False)
+    assert is_valid(tokens, token)
+    at_s[0] += 1
+    with pytest.raises(StoreBehind):
+        tokens.check(token, now=NOW)
+    with pytest.raises(StoreBehind):
+        tokens.sign(claims())
+    tokens.learnt(is_all=True)
+    assert is_valid(tokens, token)
+
+
+def test_who_cannot_learn_at_all_takes_no_tokens_either(tmp_path: Path) -> None:
+    at_s = [0.0]
+    tokens = Tokens(KeyDirectory(tmp_path / "keys"), NOW, monotonic=lambda: at_s[0])
+    token = tokens.sign(claims())
+    tokens.learnt(is_all=True)
+    at_s[0] = UNSURE_MOST_S + 1
+    with pytest.raises(StoreBehind):
+        tokens.check(token, now=NOW)
 
 
 def test_who_read_earlier_and_comes_later_takes_nothing_back(tokens: Tokens) -> None:
