@@ -99,6 +99,12 @@ TELL_ROUTES = TELL.format(
 )
 """Of 310 bytes each that count for nobody, and of 580: more than an eighth of the server's memory."""
 
+MAKE_RINGS = "ip link add t0 type veth peer name t1; " + "; ".join(
+    f"ip link set {link} txqueuelen 500000; tc qdisc add dev {link} root pfifo_fast"
+    for link in ("t0", "t1")
+)
+"""Two of 12 MB."""
+
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[tuple[ContainerHost, ImageContent]]:
@@ -220,6 +226,17 @@ def test_what_a_server_tells_the_kernel_of_networks_has_a_bound(
     host.attach(server, *in_background, TELL_ROUTES)  # Nobody is there when it is done.
     host.control.await_report(server, InstanceState.STOPPED, bound_s=120)
     assert log.read_text().count(held) > 1
+
+
+@pytest.mark.timeout(300)
+def test_what_a_servers_queues_keep_has_the_same_bound(
+    host: ContainerHost, servers: Servers
+) -> None:
+    """A few commands took all memory of the machine: it is none of the kernel's small things, and counted for nobody."""
+    server = servers.new(number=5, ram_mib=TALKER_MIB)
+    until(lambda: host.banner("10.202.1.5"))
+    host.attach(server, "sh", "-ec", MAKE_RINGS)
+    host.control.await_report(server, InstanceState.STOPPED, bound_s=120)
 
 
 def test_the_machine_out_of_memory_ends_servers_before_what_is_its_own(

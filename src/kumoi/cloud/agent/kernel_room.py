@@ -19,7 +19,10 @@ LOOK_AGAIN_ROUNDS = 20
 machine.
 """
 MEMINFO = Path("/proc/meminfo")
-_KEPT = "SUnreclaim:"
+_TAKEN = {"SUnreclaim:": 1, "VmallocUsed:": 1, "Percpu:": 1, "KernelStack:": -1}
+"""Small things, large ones, those of which each processor has one; stacks are among the large ones, and are counted for
+whose they are.
+"""
 
 
 class KernelRoom:
@@ -49,7 +52,9 @@ class KernelRoom:
 
     def _kept_kib(self) -> int:
         """Of the kernel's own memory what it cannot give back."""
+        kept = 0
         for line in self._meminfo.read_text().splitlines():
-            if line.startswith(_KEPT):
-                return int(line.split()[1])
-        return 0
+            name, *words = line.split()
+            if name in _TAKEN:
+                kept += _TAKEN[name] * int(words[0])
+        return kept

@@ -15,10 +15,33 @@ def meminfo(tmp_path: Path) -> Path:
     return tmp_path / "meminfo"
 
 
-def rounds(room: KernelRoom, meminfo: Path, *kept_kib: int) -> None:
+def rounds(
+    room: KernelRoom, meminfo: Path, *kept_kib: int, large: int = 0, each: int = 0, stacks: int = 0
+) -> None:
     for kept in kept_kib:
-        meminfo.write_text(f"Slab: {kept + 5} kB\nSReclaimable: 5 kB\nSUnreclaim:     {kept} kB\n")
+        lines = [f"Slab: {kept + 5}", "SReclaimable: 5", f"SUnreclaim:     {kept}"]
+        lines += [f"KernelStack: {stacks}", f"VmallocUsed: {large + stacks}", f"Percpu: {each}"]
+        meminfo.write_text("".join(f"{line} kB\n" for line in lines))
         room.round()
+
+
+@pytest.mark.parametrize("what", ["large", "each"])
+def test_growth_is_also_of_what_is_no_small_thing(meminfo: Path, what: str) -> None:
+    """Rings of 240 MB are none of the kernel's slabs."""
+    driver = FakeDriver()
+    room = KernelRoom([driver], meminfo=meminfo)
+    rounds(room, meminfo, 100_000)
+    rounds(room, meminfo, 100_000, **{what: MUCH_KIB + 1})
+    assert driver.tables_looked_at == 2
+
+
+def test_stacks_of_threads_are_no_growth(meminfo: Path) -> None:
+    """They are counted for whose threads they are."""
+    driver = FakeDriver()
+    room = KernelRoom([driver], meminfo=meminfo)
+    rounds(room, meminfo, 100_000)
+    rounds(room, meminfo, 100_000, stacks=MUCH_KIB + 1)
+    assert driver.tables_looked_at == 1
 
 
 def test_an_idle_machine_is_looked_at_once(meminfo: Path) -> None:

@@ -14,11 +14,12 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from kumoi.base import files, log
+from kumoi.base import files
 from kumoi.base.errors import KumoiError, Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.process import ProcessFailed
@@ -37,7 +38,6 @@ from kumoi.cloud.drivers.instance.lxc import (
     monitor,
     moving,
     network,
-    network_tables,
     plan,
     rootfs,
     still,
@@ -45,6 +45,7 @@ from kumoi.cloud.drivers.instance.lxc import (
 )
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
 from kumoi.cloud.drivers.instance.lxc.ports import Ports, link_ports
+from kumoi.cloud.drivers.instance.lxc.table_bounds import TableBounds
 from kumoi.cloud.drivers.instance.record import InstanceRecord
 from kumoi.cloud.drivers.network import veth
 from kumoi.cloud.drivers.network.interface import Switch
@@ -78,6 +79,7 @@ class LxcDriver:
         self._cpuinfo = CPUINFO.read_text()
         self._ids = idmap.IdOwners({})
         self._starting: set[str] = set()
+        self._table_bounds = TableBounds()
         self._settling = ThreadPoolExecutor(1, thread_name_prefix="settling")
         self.moving = moving.LxcMoving(self._paths, self._is_up)
 
@@ -142,8 +144,11 @@ class LxcDriver:
         return growth.share_out(self._paths.host_dir, self._paths.servers, left_bytes)
 
     def hold_network_tables(self) -> list[str]:
-        running = monitor.find_all(self._paths)
-        return [server_id for server_id in running if self._hold_network_tables(server_id)]
+        def hold(server_id: str) -> bool:
+            end = partial(self._end, server_id, grace_s=0)
+            return self._table_bounds.hold(server_id, self._group(server_id), end)
+
+        return [server_id for server_id in monitor.find_all(self._paths) if hold(server_id)]
 
     def console(self, server_id: str, *, bytes_max: int) -> str:
         try:
@@ -232,23 +237,6 @@ class LxcDriver:
         self._ports.sweep(wanted_ports)
 
     # What the methods above share.
-
-    def _hold_network_tables(self, server_id: str) -> bool:
-        group = self._group(server_id)
-        most = cgroup.memory_bytes(group) // network_tables.PART
-        with network_tables.namespaces(cgroup.pids(group)) as found:
-            taken = network_tables.uncounted_bytes(found, most=most)
-            if taken <= most:
-                return False
-            network_tables.forget_neighbours(found)
-            left = network_tables.uncounted_bytes(found, most=most)
-        ends = left > most
-        log.warning(
-            "server.network_tables_too_large", server=server_id, most_mib=most >> 20, ends=ends
-        )
-        if ends:
-            self._end(server_id, grace_s=0)
-        return True
 
     def _observed(
         self,

@@ -1,6 +1,6 @@
 """What a server's root tells the kernel of networks: how much memory of the machine it takes that counts for nobody.
 
-Linux counts neighbours, routes and the like for no control group, or in part, and limits none of them. They are
+Linux counts neighbours, routes, connections and the like for no control group, or in part, and limits none of them. They are
 counted here, in the network namespaces of a server: of its threads, and those that it keeps by sockets, mounts and open
 files, as `ip netns` does. Called by apply.py, which ends what takes too much.
 """
@@ -21,10 +21,13 @@ from pathlib import Path
 
 from kumoi.base import process
 from kumoi.cloud.drivers.instance import kernel
+from kumoi.cloud.drivers.instance.lxc import netlink, traffic_control
 
 PART = 8
 """Of a server's memory: so much may its tables take beyond that."""
 NAMESPACE_BYTES = 104_000
+CONNECTION_BYTES = 400
+"""Of one that a firewall tracks, of which each network namespace may have the machine's `nf_conntrack_max`."""
 NAMESPACES_MAX, MOUNTS_BYTES_MAX, FILES_MAX = 8_192, 4 << 20, 65_536
 """So much is looked at of a server. Who has more takes more than its part by the first alone."""
 
@@ -34,9 +37,11 @@ _GET_USER_NAMESPACE, _GET_SOCKETS_NAMESPACE = 0xB701, 0x894C
 _ROOT, _POINT = 3, 4
 _NAME = re.compile(r"net:\[(\d+)\]")
 _SOCKET = "socket:["
-_DUMP, _DONE, _ERROR = 0x301, 3, 2
-_HEAD = struct.Struct("=IHHII")
-_ANSWER_BYTES = 1 << 20
+_CONNECTIONS = _PROC / "sys/net/netfilter/nf_conntrack_count"
+_SETS = Path("/sys/module/ip_set")
+_LIST_SETS, _SETS_PROTOCOL, _HEADS_ONLY = 6 << 8 | 7, 7, 4
+_PROTOCOL_OF_SETS, _FLAGS, _DATA, _SET_BYTES = 1, 6, 7, 26
+_FRAGMENTS = re.compile(r"^FRAG6?: inuse \d+ memory (\d+)$", re.MULTILINE)
 _INET, _BRIDGE, _INET6 = socket.AF_INET, 7, socket.AF_INET6
 _PROXY = 8
 
@@ -100,16 +105,17 @@ def uncounted_bytes(found: Mapping[int, int], *, most: int) -> int:
         return thread.submit(_sum, found, most).result()
 
 
-def forget_neighbours(found: Mapping[int, int]) -> None:
-    """The kernel finds again those that are real."""
+def forget(found: Mapping[int, int]) -> None:
+    """Neighbours and tracked connections: the kernel finds again those that are real."""
 
-    def forget() -> None:
+    def forget_all() -> None:
         for descriptor in found.values():
             kernel.enter_network(descriptor)
             process.run(["ip", "neighbour", "flush", "nud", "all"], check=False)
+            netlink.forget_connections()
 
     with ThreadPoolExecutor(1, thread_name_prefix="tables") as thread:
-        thread.submit(forget).result()
+        thread.submit(forget_all).result()
 
 
 def _of_process(pid: int, known: set[str], found: dict[int, int]) -> None:
@@ -190,7 +196,9 @@ def _sum(found: Mapping[int, int], most: int) -> int:
     taken = 0
     for descriptor in found.values():
         kernel.enter_network(descriptor)
-        taken += NAMESPACE_BYTES
+        taken += NAMESPACE_BYTES + _connections_bytes() + _fragments_bytes() + _sets_bytes()
+        if taken <= most:
+            taken += traffic_control.uncounted_bytes(most - taken)
         for table in TABLES:
             if taken > most:
                 return taken
@@ -201,17 +209,35 @@ def _sum(found: Mapping[int, int], most: int) -> int:
 
 def _rows(table: KernelTable, rows_max: int) -> int:
     """As many as there are, or as are asked for; none where this kernel does not know the table."""
-    rows = 0
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as asked:
-        asked.settimeout(process.DEFAULT_TIMEOUT_S)
-        asked.send(_HEAD.pack(_HEAD.size + len(table.head), table.ask, _DUMP, 1, 0) + table.head)
-        while rows < rows_max:
-            answer = asked.recv(_ANSWER_BYTES)
-            at = 0
-            while at < len(answer):
-                length, kind, _, _, _ = _HEAD.unpack_from(answer, at)
-                if kind in (_DONE, _ERROR):
-                    return rows
-                rows += 1
-                at += (length + 3) & ~3
-    return rows
+    return sum(1 for _ in itertools.islice(netlink.dumped(table.ask, table.head), rows_max))
+
+
+def _connections_bytes() -> int:
+    """Of this thread's network namespace, as is all that it sees of /proc/sys/net."""
+    try:
+        return CONNECTION_BYTES * int(_CONNECTIONS.read_text())
+    except OSError:  # This kernel tracks none.
+        return 0
+
+
+def _fragments_bytes() -> int:
+    """Of packets that are not whole. A server's root says how long they wait, and how much of them."""
+    found = 0
+    for name in ("sockstat", "sockstat6"):
+        with contextlib.suppress(OSError):  # It has no IPv6.
+            text = (_PROC / "thread-self/net" / name).read_text()
+            found += sum(map(int, _FRAGMENTS.findall(text)))
+    return found
+
+
+def _sets_bytes() -> int:
+    """Of `ipset`, as the kernel says. It would load that to answer, so it is asked where it is there."""
+    if not _SETS.exists():
+        return 0
+    said = netlink.attribute(_PROTOCOL_OF_SETS, bytes([_SETS_PROTOCOL]))
+    said += netlink.attribute(_FLAGS | netlink.BIG_ENDIAN, _HEADS_ONLY.to_bytes(4, "big"))
+    found = 0
+    for message in netlink.dumped(_LIST_SETS, bytes(4) + said, of=netlink.NETFILTER):
+        data = netlink.attributes(message[4:]).get(_DATA, b"")
+        found += int.from_bytes(netlink.attributes(data).get(_SET_BYTES, b""), "big")
+    return found
