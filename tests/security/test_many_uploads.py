@@ -19,12 +19,12 @@ from starlette.types import ASGIApp
 
 from kumoi.cloud.api import serve as api_serve
 from kumoi.cloud.api.host.app import host_app
-from kumoi.cloud.api.image.image_import import DOWNLOADS_EACH
+from kumoi.cloud.api.image.image_import import DOWNLOADS_EACH, DOWNLOADS_SHARED
 from kumoi.cloud.api.services import IMAGE_THREADS_EACH
 from kumoi.cloud.drivers.image import inspect
 from kumoi.cloud.drivers.image.inspect import Finding
 from kumoi.engine.wake import Alarm
-from tests.security.in_process import DEMO_PASSWORD, InProcessCloud
+from tests.security.in_process import ADMIN_PASSWORD, DEMO_PASSWORD, InProcessCloud
 
 UPLOADS = 60  # The library that runs handlers has 40 threads for all of them.
 WITHIN_S = 20.0
@@ -168,17 +168,47 @@ async def imported_meanwhile(
     return refused
 
 
+def imported(
+    cloud: InProcessCloud, silent: tuple[str, threading.Semaphore], tokens: list[str]
+) -> list[int]:
+    """An image by each token, in this order; what those are answered that are not begun."""
+    new = {"disk_format": "raw", "container_format": "bare"}
+    answers = [cloud.ask("POST", "/image/v2/images", new, token=token) for token in tokens]
+    wanted = [(token, str(each.json()["id"])) for token, each in zip(tokens, answers, strict=True)]
+    here = replace(cloud.services.cloud, image_import_networks="127.0.0.1/32")
+    app = api_serve.app(replace(cloud.services, cloud=here))
+    url, asked = silent
+    return asyncio.run(imported_meanwhile(app, url, asked, wanted))
+
+
+def token_of_project(cloud: InProcessCloud, name: str) -> str:
+    """Of a new one, of which the administrator is a member."""
+    identity = "/identity/v3"
+    made = cloud.ask("POST", f"{identity}/projects", {"project": {"name": name}}).json()["project"]
+    (admin,) = cloud.ask("GET", f"{identity}/users?name=admin").json()["users"]
+    (role,) = cloud.ask("GET", f"{identity}/roles?name=member").json()["roles"]
+    given = f"{identity}/projects/{made['id']}/users/{admin['id']}/roles/{role['id']}"
+    cloud.ask("PUT", given).raise_for_status()
+    return cloud.log_in("admin", ADMIN_PASSWORD, name)[0]
+
+
 def test_who_imports_images_from_silent_hosts_leaves_room_for_others(
     on_sqlite: InProcessCloud, silent: tuple[str, threading.Semaphore]
 ) -> None:
     """All of it was one project's, for a quarter of an hour each."""
     demo = on_sqlite.log_in("demo", DEMO_PASSWORD, "demo")[0]
-    new = {"disk_format": "raw", "container_format": "bare"}
-    wanted = []
-    for token in (*[demo] * (DOWNLOADS_EACH + 1), on_sqlite.token):
-        answer = on_sqlite.ask("POST", "/image/v2/images", new, token=token)
-        wanted.append((token, str(answer.json()["id"])))
-    here = replace(on_sqlite.services.cloud, image_import_networks="127.0.0.1/32")
-    app = api_serve.app(replace(on_sqlite.services, cloud=here))
-    url, asked = silent
-    assert asyncio.run(imported_meanwhile(app, url, asked, wanted)) == [409]
+    tokens = [*[demo] * (DOWNLOADS_EACH + 1), on_sqlite.token]
+    assert imported(on_sqlite, silent, tokens) == [409]
+
+
+def test_projects_that_have_all_that_they_may_leave_another_its_first_import(
+    on_sqlite: InProcessCloud, silent: tuple[str, threading.Semaphore]
+) -> None:
+    """Four of them had it all."""
+    demo = on_sqlite.log_in("demo", DEMO_PASSWORD, "demo")[0]
+    greedy = [
+        token_of_project(on_sqlite, f"greedy-{number}")
+        for number in range(DOWNLOADS_SHARED // DOWNLOADS_EACH)
+    ]
+    tokens = [*greedy * DOWNLOADS_EACH, demo, demo]
+    assert imported(on_sqlite, silent, tokens) == [409], "its second waits for others to end"

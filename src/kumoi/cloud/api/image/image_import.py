@@ -32,7 +32,10 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 STAGED, WEB = METHODS
 BODY_MAX = 16_384
-DOWNLOADS_MAX, DOWNLOADS_EACH = 8, 2  # At once in one process, and of them of one project.
+DOWNLOADS_EACH, DOWNLOADS_SHARED, DOWNLOADS_MAX = 2, 8, 32
+"""At once in one process: of one project; while a project begins another beside its own; and in all. So those who have
+two leave others their first.
+"""
 COPY = "copy-image"
 WHY = {COPY: "there is one store of images, so there is nothing to copy to"}
 _DOWNLOADS: RunVar[tuple[CapacityLimiter, Counter[str]]] = RunVar("downloads of images")
@@ -83,12 +86,10 @@ def _download(project_id: str) -> Iterator[CapacityLimiter]:
     except LookupError:
         limiter, going_on = CapacityLimiter(DOWNLOADS_MAX), Counter()
         _DOWNLOADS.set((limiter, going_on))
-    for most, begun in (
-        (DOWNLOADS_EACH, going_on[project_id]),
-        (DOWNLOADS_MAX, going_on.total()),
-    ):
-        if begun >= most:
-            raise Conflict(f"{most} images are being downloaded: try again when one is there.")
+    own, most = going_on[project_id], DOWNLOADS_SHARED if going_on[project_id] else DOWNLOADS_MAX
+    for begun, bound in ((own, DOWNLOADS_EACH), (going_on.total(), most)):
+        if begun >= bound:
+            raise Conflict(f"{begun} images are being downloaded: try again when one is there.")
     going_on[project_id] += 1
     try:
         yield limiter
