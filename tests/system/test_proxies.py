@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import ssl
+import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -23,13 +24,17 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from tests import certificates
 from tests.system.live import eventually
 
 from kumoi.base import namespace, process
+from kumoi.base.errors import Invalid, Transient
 from kumoi.cloud.agent.kinds.load_balancer_plan import SeenBalancer, TellProxy, plan
+from kumoi.cloud.domain.load_balancer import tls, tls_context
 from kumoi.cloud.drivers.instance import kernel
-from kumoi.cloud.drivers.load_balancer.haproxy.apply import PRIORITY, Proxies, ProxyLaunch
+from kumoi.cloud.drivers.load_balancer.haproxy import tls as haproxy_tls
+from kumoi.cloud.drivers.load_balancer.haproxy.apply import PRIORITY, PROGRAM, Proxies, ProxyLaunch
 from kumoi.cloud.drivers.load_balancer.station import Stations, link_name
 from kumoi.cloud.drivers.network.fake import FakeSwitch
 from kumoi.cloud.hostapi.load_balancer import (
@@ -160,7 +165,7 @@ def host() -> Iterator[Host]:
     process.run(["ip", "netns", "add", HOST])
     user = pwd.getpwnam("nobody")
 
-    def launch(wanted: ProxyLaunch) -> None:
+    def launch(wanted: ProxyLaunch) -> subprocess.Popen[bytes]:
         confined = Confinement(
             user="nobody",
             group="nogroup",
@@ -170,7 +175,7 @@ def host() -> Iterator[Host]:
             families=(UNIX, INET),
         )
         argv = launched(confined, wanted.argv, namespace=str(wanted.namespace))
-        process.start(argv, log=tmp_path / "proxy.log", descriptors=wanted.descriptors)
+        return process.start(argv, log=tmp_path / "proxy.log", descriptors=wanted.descriptors)
 
     stations = Stations(host_name=HOST, directory=tmp_path / "lb", switch=FakeSwitch())
     state = tmp_path / "run"
@@ -483,6 +488,78 @@ def test_certificates_that_change_under_load_cost_no_connection(host: Host) -> N
             with any_server().wrap_socket(host.connect()) as peer:
                 assert shown(peer) == ("first.test", "second.test")[turn % 2]
     assert load.lost == []
+
+
+ODD: dict[str, Callable[[], tuple[Any, x509.Certificate]]] = {
+    "short RSA": lambda: own(rsa.generate_private_key(65_537, 1_024)),
+    "RSA": lambda: own(rsa.generate_private_key(65_537, 2_048)),
+    "Ed25519": lambda: own(ed25519.Ed25519PrivateKey.generate(), digest=None),
+    "Ed448": lambda: own(ed448.Ed448PrivateKey.generate(), digest=None),
+    "a short curve": lambda: own(ec.generate_private_key(ec.SECP192R1())),
+    "a curve that no client has": lambda: own(ec.generate_private_key(ec.SECP256K1())),
+    "a curve of BSI": lambda: own(ec.generate_private_key(ec.BrainpoolP256R1())),
+    "ended": lambda: own(ec.generate_private_key(ec.SECP256R1()), days=-30),
+    "thousands of names": lambda: own(
+        ec.generate_private_key(ec.SECP256R1()),
+        names=[f"n{number}.test" for number in range(5_000)],
+    ),
+}
+
+
+def own(key: Any, **said: Any) -> tuple[Any, x509.Certificate]:
+    return key, certificates.signed_by(key, **said)
+
+
+CHAINS: dict[str, list[str]] = {
+    "itself again": ["RSA", "RSA"],
+    "short RSA above it": ["RSA", "short RSA"],
+}
+
+
+@pytest.mark.parametrize("what", [*ODD, *CHAINS])
+def test_what_the_api_takes_of_certificates_the_proxy_loads(tmp_path: Path, what: str) -> None:
+    """One that it does not load kept the balancer from its next start, with all its listeners."""
+    made = [ODD[name]() for name in CHAINS.get(what, [what])]
+    chain = b"".join(certificates.certificate_pem(one) for _, one in made)
+    text = (certificates.key_pem(made[0][0]) + chain).decode()
+    (tmp_path / "own.pem").write_text(text)
+    config = f"frontend x\n  mode http\n  bind 127.0.0.1:1 ssl crt {tmp_path}/own.pem\n"
+    (tmp_path / "config").write_text(f"defaults\n  timeout client 1s\n{config}")
+    checked = process.run([PROGRAM, "-c", "-f", str(tmp_path / "config")], check=False)
+    try:
+        tls_context.require_bundle(text, "default_tls_container_ref", "it")
+    except Invalid as error:
+        assert error.field == "default_tls_container_ref"
+        assert checked.status != 0, error.message
+    else:
+        assert checked.status == 0, checked.err
+
+
+CIPHERS = (
+    "HIGH", "nonsense", "@SECLEVEL=0:ALL", "HIGH:nonsense", ":", "!ALL", "TLS_AES_256_GCM_SHA384", "TLS_NONSENSE",
+    "TLS_AES_256_GCM_SHA384:TLS_NONSENSE", tls.DEFAULT_CIPHERS,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("ciphers", CIPHERS)
+def test_what_the_api_takes_of_ciphers_the_proxy_knows(tmp_path: Path, ciphers: str) -> None:
+    (tmp_path / "own.pem").write_text(pem("first.test"))
+    wanted = terminated(certificates=["as it is"], ciphers=ciphers).listeners[0]
+    words = " ".join([*haproxy_tls.options(wanted, str(tmp_path))]).replace("http.0.pem", "own.pem")
+    config = f"frontend x\n  mode http\n  bind 127.0.0.1:1 {words}\n"
+    (tmp_path / "config").write_text(f"defaults\n  timeout client 1s\n{config}")
+    checked = process.run([PROGRAM, "-c", "-f", str(tmp_path / "config")], check=False)
+    assert not tls_context.knows_ciphers(ciphers) or checked.status == 0, checked.err
+
+
+def test_one_that_cannot_begin_is_noticed_at_once_and_the_one_before_goes_on(host: Host) -> None:
+    """It was waited for, for 10 s, six times for each change: eight such balancers kept all servers of a host waiting."""
+    red = host.member()
+    host.settle(terminated(red, certificates=[pem("first.test")]))
+    with pytest.raises(Transient, match="ended at its start"):
+        host.settle(terminated(red, certificates=["no certificate"]))
+    with any_server().wrap_socket(host.connect()) as peer:
+        assert (shown(peer), ask(peer)) == ("first.test", str(red.port))
 
 
 def test_it_agrees_on_a_protocol_and_asks_clients_for_certificates(host: Host) -> None:

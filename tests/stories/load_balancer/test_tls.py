@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from openstack.connection import Connection
 from openstack.exceptions import ForbiddenException
 
@@ -90,6 +91,36 @@ def test_what_is_no_certificate_is_refused(
         "certificate",
     ):
         assert status(raw, balancer, {"default_tls_container_ref": reference}) == 400, reference
+
+
+def test_what_no_proxy_would_begin_with_is_refused_with_its_field(
+    demo: Connection, balancer: Any, raw: Raw, whole: str
+) -> None:
+    """The balancer's proxy began no more, and tried again and again."""
+    short = rsa.generate_private_key(65_537, 1_024)
+    weak = secret(
+        demo,
+        certificates.key_pem(short) + certificates.certificate_pem(certificates.signed_by(short)),
+    )
+    listener = {
+        "protocol": "TERMINATED_HTTPS",
+        "protocol_port": 443,
+        "loadbalancer_id": balancer.id,
+        "default_tls_container_ref": whole,
+    }
+    for said, words in (
+        (
+            {"default_tls_container_ref": weak},
+            f"no TLS is spoken with what {weak} has: ee key too small",
+        ),
+        ({"sni_container_refs": [whole, weak]}, f"no TLS is spoken with what {weak} has"),
+        ({"tls_ciphers": "nonsense"}, "none is known by one of these names: nonsense"),
+        ({"tls_ciphers": "TLS_NONSENSE"}, "none is known by one of these names: TLS_NONSENSE"),
+    ):
+        code, text = raw.fault("POST", "lbaas/listeners", {"listener": listener | said})
+        assert code == 400
+        assert words in text
+        assert next(iter(said)) in text
 
 
 def test_who_may_not_have_listeners_there_learns_nothing_of_secrets(

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import pwd
 import ssl
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -203,12 +204,12 @@ def _balancers(
         confined = launched(rights.of_unit(cloud, host, "prober"), argv)
         process.start(confined, log=host.log_dir / "prober.log", descriptors=[end])
 
-    def start_proxy(wanted: ProxyLaunch) -> None:
+    def start_proxy(wanted: ProxyLaunch) -> subprocess.Popen[bytes]:
         """As the user of proxies, in the network and the directory of its own."""
         own = replace(proxy, state=str(wanted.state), writes=(str(wanted.state),))
         confined = replace(own, reads=(str(wanted.config),))
         argv = launched(confined, wanted.argv, namespace=str(wanted.namespace))
-        process.start(argv, log=host.log_dir / "proxy.log", descriptors=wanted.descriptors)
+        return process.start(argv, log=host.log_dir / "proxy.log", descriptors=wanted.descriptors)
 
     proxy = rights.of_unit(cloud, host, "proxy")
     user = pwd.getpwnam(proxy.user)

@@ -43,10 +43,14 @@ def read(
             request.caller.check(f"{rules.rule}:post", owner)
         rounds = HashRounds(REQUEST_ROUNDS_MAX)
         content: dict[str, list[str]] = {}
+        loaded: dict[tuple[str, str], str] = {}
         for name, references in named.items():
             each = [references] if isinstance(references, str) else references
             texts = {one: _read(request, connection, name, one, rounds) for one in {*each}}
             content[name] = [texts[one] for one in each]
+            loaded |= {(name, one): text for one, text in texts.items()}
+    for (name, reference), text in loaded.items():
+        material.require_loaded(name, reference, text)
     found = ReadMaterial(request.services.seal, content)
     material.require_small(found)
     return found

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.base.errors import Bug
+from kumoi.cloud.domain.load_balancer import tls_context
 from kumoi.cloud.domain.load_balancer.refusal import invalid
 from kumoi.cloud.store.load_balancer import tls_material as store
 from kumoi.cloud.store.load_balancer.part import BalancerPart
@@ -46,6 +47,12 @@ def require_small(read: ReadMaterial | None) -> None:
     content = {} if read is None else read.content
     if sum(len(text) for texts in content.values() for text in texts) > MATERIAL_MAX_BYTES:
         raise invalid(f"The certificates have more than {MATERIAL_MAX_BYTES} bytes.")
+
+
+def require_loaded(name: str, reference: str, pem: str) -> None:
+    """That a proxy can begin with it, in that column. Raises Invalid."""
+    ask = tls_context.require_bundle if name in BUNDLES else tls_context.require_authority
+    ask(pem, name, reference)
 
 
 def keep(

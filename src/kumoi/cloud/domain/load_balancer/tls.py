@@ -1,4 +1,4 @@
-"""What may be said of TLS, at a listener and at a pool. Pure; in Octavia's words."""
+"""What may be said of TLS, at a listener and at a pool, in Octavia's words where it has any."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from kumoi.cloud.domain.load_balancer import tls_context
 from kumoi.cloud.domain.load_balancer.refusal import invalid
 
 VERSIONS = ("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
@@ -59,6 +60,10 @@ def require_ciphers(ciphers: str | None) -> None:
         raise invalid(
             "The following ciphers have been prohibited by an administrator: "
             f"{', '.join(prohibited)}"
+        )
+    if not tls_context.knows_ciphers(ciphers):
+        raise invalid(
+            f"tls_ciphers: none is known by one of these names: {ciphers}.", "tls_ciphers"
         )
 
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ class Proxies:
     stations: Stations
     state: Path
     owner: tuple[int, int]
-    launch: Callable[[ProxyLaunch], None]
+    launch: Callable[[ProxyLaunch], subprocess.Popen[bytes]]
     _listening: dict[str, dict[int, socket.socket]] = field(default_factory=dict)
 
     def observe(self, balancer_id: str) -> SeenProxy | None:
@@ -128,8 +129,9 @@ class Proxies:
             config=config,
             descriptors=list(descriptors.values()),
         )
-        self.launch(launched)
-        _come_after_the_control_plane(self._wait(balancer.id, wanted.signature, other_than=before))
+        child = self.launch(launched)
+        pid = self._wait(balancer.id, wanted.signature, child, other_than=before)
+        _come_after_the_control_plane(pid)
         if before is not None:  # Not by the new one (-sf): its walls let it signal nobody.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(before.pid, signal.SIGUSR1)
@@ -166,14 +168,23 @@ class Proxies:
                 answer += some
         return answer.decode(errors="replace")
 
-    def _wait(self, balancer_id: str, signature: str, *, other_than: SeenProxy | None) -> int:
-        """Its process id. Raises Transient."""
+    def _wait(
+        self,
+        balancer_id: str,
+        signature: str,
+        child: subprocess.Popen[bytes],
+        *,
+        other_than: SeenProxy | None,
+    ) -> int:
+        """Its process id. Raises Transient, at once where it has ended: who waits keeps others of the host waiting."""
         until = time.monotonic() + START_S
         old = 0 if other_than is None else other_than.pid
         while time.monotonic() < until:
             seen = self._look(balancer_id)
             if seen is not None and seen.pid != old and seen.signature == signature:
                 return seen.pid
+            if child.poll() is not None:
+                raise Transient("the proxy of a balancer ended at its start, as proxy.log says")
             time.sleep(POLL_S)
         raise Transient("the proxy of a balancer has not begun to take commands")
 
