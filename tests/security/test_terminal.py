@@ -13,11 +13,15 @@ from openstack.exceptions import SDKException
 from kumoi.base import log
 from kumoi.base.errors import Conflict, KumoiError, OverQuota
 from kumoi.base.text import printable
-from kumoi.cli import audit, env, healing, host_drain, output, run
+from kumoi.cli import audit, drill, env, healing, host_drain, output, run, status
+from kumoi.cli import host as host_command
 from kumoi.cli.output import OperatorConsole
 from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings
+from kumoi.drill.outcome import DrillOutcome
+from kumoi.drill.plan import Drilled, Fault
 from kumoi.ha_policy import KEY
+from kumoi.hosts.units.control import UnitStatus
 from kumoi.main import _print_error
 from kumoi.pipeline.api import git
 
@@ -144,6 +148,57 @@ def test_a_server_whose_name_is_markup_does_not_stop_a_drain(name: str) -> None:
     assert "\\nhost2 is down" in printed
     for steers in ("\x1b]", "\x07", "\u202e", "\x9b"):
         assert steers not in printed
+
+
+OF_A_HOST: dict[str, Any] = {
+    "protocol": 1,
+    "ram_promised_mib": 1,
+    "ram_promised_max_mib": 2,
+    "ram_allocation_ratio": 1.0,
+    "disk_promised_gib": 1,
+    "disk_promised_max_gib": 2,
+    "roles": [EVIL],
+    "servers": 1,
+}
+LONG = f"{EVIL}\nhost1  down" + "w" * 255
+
+
+def _status() -> None:
+    host = OF_A_HOST | {"name": "host9", "state": "up", "status": LONG, "release": LONG}
+    server = {"id": "id9", **dict.fromkeys(("name", "status", "host", "project_id"), LONG)}
+    found = [status._unit_row(UnitStatus("api", "role", "waiting", 0, 0.0, 2, LONG))]
+    words = {"together": "", "full": "", "missing": ""}
+    status._show(found, [host], [server], [server], "", lists_servers=True, **words)
+    status._show(found, [], [], [], LONG, lists_servers=True, **words)
+
+
+def _hosts() -> None:
+    host_command.show([OF_A_HOST | {"name": "host9", "address": LONG, "reason": LONG}])
+
+
+def _drill(*, as_json: bool = False) -> None:
+    drilled = Drilled(Fault.KILL, "api", LONG)
+    outcomes = [DrillOutcome(drilled, troubles=(LONG,)), DrillOutcome(drilled, skipped=LONG)]
+    pushes: Any = SimpleNamespace(done=1, troubles=[LONG], slowest_s=1.0)
+    drill._print(outcomes, pushes, as_json=as_json)
+
+
+@pytest.mark.parametrize("command", [_status, _hosts, _drill], ids=["status", "host list", "drill"])
+def test_what_operators_look_at_first_has_each_name_on_its_own_row(
+    command: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command()
+    printed = capsys.readouterr().out
+    assert "web" in printed
+    assert not any(letter in printed for letter in STEERING)
+    assert not any(line.startswith(("host1", "  host1")) for line in printed.splitlines())
+
+
+def test_a_drills_document_is_as_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    _drill(as_json=True)
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["pipeline_runs"]["troubles"] == [LONG]
+    assert printed.isascii()
 
 
 def _refuse(_server: object) -> None:

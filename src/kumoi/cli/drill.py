@@ -18,7 +18,7 @@ from rich.text import Text
 from kumoi import config
 from kumoi.base.errors import Conflict, Invalid, Permanent
 from kumoi.cli import choice, components, status
-from kumoi.cli.output import OperatorConsole, console, say, say_json, table
+from kumoi.cli.output import OperatorConsole, console, one_line, say, say_json, table
 from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.components import PIPELINE, Api, with_needs
 from kumoi.config import CloudSettings, HostSettings
@@ -247,4 +247,4 @@ def _print(
     troubles = [text for each in outcomes for text in each.troubles]
     troubles += [] if pushes is None else pushes.troubles
     for text in troubles[:TROUBLES_SHOWN]:
-        out.print(Text(f"  {text}"))
+        out.print(Text(f"  {one_line(text)}"))

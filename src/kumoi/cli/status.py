@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base import files
 from kumoi.base.errors import KumoiError
 from kumoi.cli import choice, cloud_store, components, lease, stores_words
-from kumoi.cli.output import console, say, say_json, table
+from kumoi.cli.output import console, one_line, say, say_json, table
 from kumoi.cloud.agent.unlisted import unlisted
 from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.drivers.instance import fence, registry
@@ -347,7 +347,7 @@ def _show(
     if full:
         out.print(Text(full, "red"))
     if trouble:
-        out.print(Text(f"Hosts and servers are not known: {trouble}", "red"))
+        out.print(Text(f"Hosts and servers are not known: {one_line(trouble)}", "red"))
         return
     if not lists_servers:
         return
