@@ -261,6 +261,28 @@ def test_uploads_leave_the_store_its_reserve_and_go_on_when_there_is_room(
         store.close()
 
 
+def test_an_image_is_deleted_while_the_reserve_is_all_that_is_left(host_dir: Path) -> None:
+    size, reserve = 20 * MIB, os.statvfs(host_dir).f_blocks * 4096 // files.RESERVE_FRACTION
+    new = {"disk_format": "raw", "container_format": "bare"}
+    with in_process_cloud(host_dir / "cloud", f"sqlite:///{host_dir}/cloud.db") as cloud:
+        first, second = (
+            str(cloud.ask("POST", "/image/v2/images", new).json()["id"]) for _ in range(2)
+        )
+
+        def upload(image_id: str) -> int:
+            path = f"/image/v2/images/{image_id}/file"
+            sent = {"Content-Type": "application/octet-stream"}
+            return cloud.ask("PUT", path, os.urandom(size), **sent).status_code
+
+        assert upload(first) == 204
+        with nearly_full(host_dir, left_bytes=reserve // 2):
+            before = os.statvfs(host_dir).f_bavail * 4096
+            assert upload(second) == 413
+            assert cloud.ask("DELETE", f"/image/v2/images/{first}").status_code == 204
+            assert os.statvfs(host_dir).f_bavail * 4096 > before + size // 2
+        assert upload(second) == 204
+
+
 def test_a_store_without_room_says_so_loses_nothing_and_goes_on(host_dir: Path) -> None:
     store = database(host_dir)
     try:

@@ -97,6 +97,33 @@ def test_a_push_that_fills_the_disk_is_told_so_and_loses_nothing(
     assert run([*git, "fsck", "--full", "--strict"]).status == 0
 
 
+def test_an_environment_and_a_repository_are_deleted_while_the_reserve_is_all_that_is_left(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    run_id = pusher.run_id(pusher.push())
+    large(pusher, 8)
+    pusher.git("tag", "v1")
+    pusher.git("push", pusher.url().replace("/hello.git", "/tagged.git"), "v1")
+    bare = pipeline.here.state / "git" / demo.current_project_id / "tagged.git"
+    with pipeline.client(demo) as client:
+        environment = built(pipeline, client, run_id)["environment"]
+        with filled(pipeline, left=RESERVE // 2):
+            where = f"/pipeline/v1/environments/{environment['id']}"
+            client.delete(where).raise_for_status()
+
+            def gone() -> bool:
+                """The environment's end."""
+                found = pipeline.run_of(client, run_id)
+                return str(found["environment"]["status"]) == "deleted"
+
+            until(gone)
+            before = os.statvfs(bare).f_bavail
+            client.delete("/pipeline/v1/repositories/tagged").raise_for_status()
+            assert not bare.exists()
+            assert os.statvfs(pipeline.here.state).f_bavail > before
+    assert not list(demo.compute.servers())
+
+
 FILLING = """#!/bin/sh
 for size in 1M 4k 512; do dd if=/dev/zero of=filling-$size bs=$size; done 2>/dev/null
 {hook}
