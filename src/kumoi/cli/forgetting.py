@@ -22,7 +22,7 @@ from kumoi.engine import audit
 from kumoi.engine.audit import Recorder
 from kumoi.engine.db import Database
 from kumoi.hosts.cluster import leases, places
-from kumoi.hosts.first_use import sharing
+from kumoi.hosts.first_use import pki, sharing
 from kumoi.hosts.wires import virtual
 
 
@@ -57,16 +57,16 @@ def replace(cloud: CloudSettings, here: HostSettings, name: str, directory: str)
         raise NotFound("control host", name, message=f"{name} is none of the other control hosts")
     if place.address != cloud.control_address and not config.is_first(cloud, here):
         raise Conflict(f"{name} is made anew on the cloud's first host: its machine is that one's")
-    places.require_others(cloud, here, place)
-    other = HostSettings(name=name, state_dir=directory)
-    if not choice.is_there(other):
-        other = _new(cloud, here, place, directory, progress)
-        with choice.alone(cloud, other), progress.stage("what control hosts share"):
-            config.write(cloud, other.state)
-            config.write(other, other.state)
-            sharing.give(cloud, here, [other], Clock().now())
-    elif not _is_begun(cloud, here, other, place):
-        raise Conflict(f"{directory} is a host: sudo ./kumoi down --purge --state-dir {directory}")
+    with progress.stage(f"look whether {name} may come back") as stage:
+        places.require_others(cloud, here, place)
+        other = HostSettings(name=name, state_dir=directory)
+        if not choice.is_there(other):
+            places.require_lost(cloud, here, place)
+        elif not _is_begun(cloud, here, other, place):
+            raise Conflict(_in_the_way(cloud, other, place))
+        else:
+            stage.note("it was begun")
+    other = _begun(cloud, here, place, directory, progress)
     if not members.etcd_dir(other).exists():
         places.take(cloud, here, place)
     up.bring_up(up.args_of(cloud, other), progress)
@@ -139,24 +139,61 @@ def _dismiss(
         book.end_heal(name)  # Whoever has its name later gets a lease.
 
 
-def _new(
+def _begun(
     cloud: CloudSettings,
     here: HostSettings,
     place: ControlHost,
     directory: str,
     progress: Progress,
 ) -> HostSettings:
-    """The first one has the machine's links, and no token: it signs itself. Any other joins by one."""
+    """With all that `up` needs. Its settings come first, so that who is cut off anywhere goes on; and what control hosts
+    share is given each time: a first host that lacks some of it would make its own.
+    """
     is_first = place.address == cloud.control_address
-    if is_first:
-        other = config.first_host(cloud, directory)
-        other.state.mkdir(parents=True, exist_ok=True)
-        link = here.underlay_interface
-        other = config.changed(other, keeper=here.keeper, underlay_interface=link)
+    other = HostSettings(name=place.name, state_dir=directory)
+    if choice.is_there(other):
+        other = config.read(HostSettings, other.state).settings
     else:
+        other = _new(cloud, here, place, directory)
+        other.state.mkdir(parents=True, exist_ok=True)
+        config.write(other, other.state)
+        config.write(cloud, other.state)
+    if not is_first and not (pki.has_certificate(other) and _is_enrolled(cloud, here, other)):
         line = joining.make_token(cloud, here, place.name, up.JOIN_WITHIN)
-        _, other = joining.prepare(line, directory, progress, keeper=here.keeper)
-    return config.changed(other, roles=here.roles, shares_machine=not is_first, joins_stores=True)
+        _, other = joining.prepare(line, directory, progress)
+    other = config.changed(other, roles=here.roles)  # Who joins has no more than an agent.
+    with choice.alone(cloud, other), progress.stage("what control hosts share"):
+        config.write(cloud, other.state)
+        config.write(other, other.state)
+        sharing.give(cloud, here, [other], Clock().now())
+    return other
+
+
+def _is_enrolled(cloud: CloudSettings, here: HostSettings, other: HostSettings) -> bool:
+    with cloud_store.opened(cloud, here) as database, database.read() as connection:
+        return other.name in enrolment.names(connection)
+
+
+def _new(
+    cloud: CloudSettings, here: HostSettings, place: ControlHost, directory: str
+) -> HostSettings:
+    """The first one has the machine's links, and no token: it signs itself. Any other joins by one."""
+    if place.address == cloud.control_address:
+        link = here.underlay_interface
+        first = config.first_host(cloud, directory)
+        other = config.changed(first, underlay_interface=link)
+    else:
+        named = HostSettings(name=place.name, state_dir=directory)
+        other = config.changed(named, roles=(Role.AGENT.value,), shares_machine=True)
+    return config.changed(other, keeper=here.keeper, joins_stores=True)
+
+
+def _in_the_way(cloud: CloudSettings, other: HostSettings, place: ControlHost) -> str:
+    """What to do about a directory that is a host. The first one's `down` is that of all hosts of its machine."""
+    directory = other.state_dir
+    if place.address == cloud.control_address:
+        return f"{directory} is a host; where that is what is left of {place.name}: sudo mv {directory} {directory}.lost"
+    return f"{directory} is a host: sudo ./kumoi down --purge{choice.words(cloud, other)}"
 
 
 def _is_begun(
@@ -164,5 +201,7 @@ def _is_begun(
 ) -> bool:
     """Whether `replace` was cut off there. What was forgotten since is another thing."""
     there = config.read(HostSettings, other.state).settings
-    is_new = not members.etcd_dir(other).exists()
-    return there.joins_stores and (is_new or places.is_taken(cloud, here, place))
+    theirs = config.read(CloudSettings, other.state).settings
+    if (theirs.name, there.name) != (cloud.name, place.name) or not there.joins_stores:
+        return False
+    return not members.etcd_dir(other).exists() or places.is_taken(cloud, here, place)

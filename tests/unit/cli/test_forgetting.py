@@ -11,19 +11,26 @@ import pytest
 import sqlalchemy as sa
 
 from kumoi import config, members
+from kumoi.base import files
+from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, NotFound
-from kumoi.cli import forgetting
+from kumoi.cli import copies, forgetting, up
 from kumoi.cloud.domain.host import enrolment
 from kumoi.cloud.domain.host import host as domain
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.schema import metadata
+from kumoi.cloud.store.seal import Seal
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.control_host import ControlHost
 from kumoi.engine.db import Database, now
 from kumoi.engine.schema import audit as audit_rows
+from kumoi.hosts.cluster import places
+from kumoi.hosts.first_use import engines_pki, passwords, pki, sharing
 
 CLOUD = CloudSettings(name="t1")
+LISTED = tuple(ControlHost(f"t1-host{n}", f"172.24.5.{n}") for n in (1, 2, 3))
+REPLICATED = config.changed(CLOUD, underlay_cidr="172.24.5.0/28", control_hosts=LISTED)
 LOST = "t1-host2"
 HELLO = HostHello(release="0", hostname="h", drivers=[], vcpus=1, ram_mib=1, disk_gib=1)
 
@@ -101,18 +108,15 @@ def test_neither_the_own_host_nor_one_that_is_none(
 def test_only_a_control_host_is_made_anew_and_its_links_are_on_the_first_ones_machine(
     here: HostSettings, tmp_path: Path
 ) -> None:
-    listed = tuple(ControlHost(f"t1-host{n}", f"172.24.5.{n}") for n in (1, 2, 3))
-    cloud = config.changed(CLOUD, underlay_cidr="172.24.5.0/28", control_hosts=listed)
     with pytest.raises(NotFound, match="none of the other control hosts"):
-        forgetting.replace(cloud, here, "t1-host4", str(tmp_path / "new"))
+        forgetting.replace(REPLICATED, here, "t1-host4", str(tmp_path / "new"))
     second = config.changed(here, name="t1-host2")
     with pytest.raises(Conflict, match="on the cloud's first host"):
-        forgetting.replace(cloud, second, "t1-host3", str(tmp_path / "new"))
+        forgetting.replace(REPLICATED, second, "t1-host3", str(tmp_path / "new"))
 
 
 def test_who_reads_that_a_place_is_empty_reads_where_it_is_filled() -> None:
-    listed = tuple(ControlHost(f"t1-host{n}", f"172.24.5.{n}") for n in (1, 2, 3))
-    cloud = config.changed(CLOUD, underlay_cidr="172.24.5.0/28", control_hosts=listed)
+    cloud = REPLICATED
     first, second = (HostSettings(name=f"t1-host{n}", state_dir=f"/var/lib/{n}") for n in (1, 2))
     assert "replace t1-host3 --name t1 --state-dir /var/lib/1." in forgetting.words(
         cloud, first, "t1-host3"
@@ -123,3 +127,127 @@ def test_who_reads_that_a_place_is_empty_reads_where_it_is_filled() -> None:
     assert "replace t1-host1 --name t1 --state-dir /var/lib/2." in forgetting.words(
         cloud, second, "t1-host1"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "members_are", "is_begun"),
+    [
+        ({}, "none", True),
+        ({}, "here and known", True),
+        ({}, "here", False),  # It was whole, and was forgotten since.
+        ({"joins_stores": False}, "none", False),  # A host that nobody lost.
+        ({"name": "t1-host3"}, "none", False),
+    ],
+)
+def test_a_directory_is_one_that_was_begun_or_a_host(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str | bool],
+    members_are: str,
+    is_begun: bool,
+) -> None:
+    here = HostSettings(name="t1-host1", state_dir=str(tmp_path))
+    other = HostSettings(name=LOST, state_dir=str(tmp_path / "new"), joins_stores=True)
+    other.state.mkdir()
+    config.write(REPLICATED, other.state)
+    config.write(config.changed(other, **changes), other.state)
+    if members_are != "none":
+        members.etcd_dir(other).mkdir()
+    monkeypatch.setattr(places, "is_taken", lambda *_: members_are == "here and known")
+    assert forgetting._is_begun(REPLICATED, here, other, LISTED[1]) is is_begun
+
+
+def test_a_directory_of_another_cloud_was_not_begun(here: HostSettings, tmp_path: Path) -> None:
+    other = HostSettings(name=LOST, state_dir=str(tmp_path / "new"), joins_stores=True)
+    other.state.mkdir()
+    config.write(config.changed(REPLICATED, name="t2"), other.state)
+    config.write(other, other.state)
+    assert not forgetting._is_begun(REPLICATED, here, other, LISTED[1])
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture
+def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostSettings:
+    """Who makes the first host anew: it has what control hosts share. Its engines are played."""
+    first, made = (
+        HostSettings(name=f"t1-host{n}", state_dir=str(tmp_path / str(n))) for n in (1, 2)
+    )
+    for host in (first, made):
+        host.state.mkdir()
+    pki.ensure(REPLICATED, first, Clock().now())
+    passwords.ensure(first)
+    Seal(members.seal_file(first)).ensure()
+    sharing.give(REPLICATED, first, [made], Clock().now())
+    monkeypatch.setattr(places, "require_others", lambda *_: None)
+    monkeypatch.setattr(places, "require_lost", lambda *_: None)
+    monkeypatch.setattr(places, "take", lambda *_: None)
+    monkeypatch.setattr(copies, "wait", lambda *_: None)
+    return made
+
+
+def shared(host: HostSettings) -> list[bytes]:
+    paths = [members.seal_file(host), *(passwords.file_of(host, user) for user in passwords.USERS)]
+    paths += [host.pki_dir / f"{name}.key" for name in engines_pki.SHARED_AUTHORITIES]
+    return [path.read_bytes() for path in paths]
+
+
+@pytest.mark.parametrize("writes", range(9))
+def test_a_first_host_whose_making_was_cut_off_gets_what_the_others_have(
+    second: HostSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    """At whichever of the files. It would make a seal of its own else, and give that to the others."""
+    left = iter([*range(writes)])
+    replaced = files.replace
+
+    def replace(*args: object, **words: object) -> None:
+        if next(left, None) is None:
+            raise Killed
+        replaced(*args, **words)  # type: ignore[arg-type]
+
+    new = tmp_path / "new"
+    brought = []
+    monkeypatch.setattr(up, "bring_up", lambda args, _progress: brought.append(args.state_dir))
+    with monkeypatch.context() as cut:
+        cut.setattr(files, "replace", replace)
+        with pytest.raises(Killed):
+            forgetting.replace(REPLICATED, second, "t1-host1", str(new))
+    assert brought == []
+    forgetting.replace(REPLICATED, second, "t1-host1", str(new))
+    assert brought == [str(new)]
+    made = config.read(HostSettings, new).settings
+    assert shared(made) == shared(second)
+    assert (made.joins_stores, made.shares_machine) == (True, False)
+
+
+def test_a_host_that_lives_is_not_made_anew_elsewhere(
+    second: HostSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lives(*_: object) -> None:
+        raise Conflict("t1-host1 is not lost, its members of the stores answer")
+
+    monkeypatch.setattr(places, "require_lost", lives)
+    with pytest.raises(Conflict, match="is not lost"):
+        forgetting.replace(REPLICATED, second, "t1-host1", str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (1, r"is a host; where that is what is left of t1-host1: sudo mv (\S+) \1\.lost$"),
+        (3, r"is a host: sudo \./kumoi down --purge --name t1 --state-dir \S+$"),
+    ],
+)
+def test_what_is_left_of_a_first_host_is_moved_away_since_its_purge_is_of_all_hosts(
+    second: HostSettings, tmp_path: Path, number: int, words: str
+) -> None:
+    by = second if number == 1 else HostSettings(name="t1-host1", state_dir=str(tmp_path / "1"))
+    left = HostSettings(name=f"t1-host{number}", state_dir=str(tmp_path / "left"))
+    left.state.mkdir()
+    config.write(REPLICATED, left.state)
+    config.write(left, left.state)
+    with pytest.raises(Conflict, match=words):
+        forgetting.replace(REPLICATED, by, left.name, left.state_dir)
