@@ -108,18 +108,20 @@ def create(args: argparse.Namespace) -> int:
         raise Conflict(f"{here.name} has joined the cloud {cloud.name}: it needs no other")
     if cloud.is_cluster:
         progress.say(f"Hosts may join the cloud {cloud.name} already")
+        if not cloud.is_replicated and not up.is_open_to_hosts(cloud):  # This was cut off.
+            up.open_to_hosts(up.args_of(cloud, here), cloud, here, progress)
     else:
         cloud, here = up.open_to_hosts(up.args_of(cloud, here), cloud, here, progress)
     if args.address and not (args.control_hosts or cloud.is_replicated):
         raise Conflict("--address is of several control hosts: use --control-hosts as well")
     if args.underlay_interface is not None:
         here = _lead_to_machines(cloud, here, args.underlay_interface, progress)
-    if args.control_hosts and cloud.is_replicated:
+    if args.control_hosts and members.have_stores(cloud):
         progress.say(f"The stores are on {len(cloud.control_hosts)} hosts already")
         cloud = replicating.share_address(cloud, here, cloud, address=args.address)
         config.write(cloud, here.state)
         up.bring_up(up.args_of(cloud, here), progress)
-        replicating.share_roles(cloud, here, progress)
+        replicating.complete(cloud, here, progress)
     elif args.control_hosts:
         replicating.replicate(
             cloud, here, progress, number=args.control_hosts, address=args.address

@@ -27,6 +27,7 @@ from kumoi.hosts.first_use import engines_pki
 from kumoi.hosts.units import keeper, ownership, releases, rights, table, users
 
 SQLITE = "sqlite:///"
+SQLITE_FILES = ("", "-wal", "-shm")  # Who is killed leaves the others beside the first.
 ROWS_OF_PROCESSES = ("audit", "flow", "lease")  # They change while nobody does anything.
 # Of the control hosts, and the pipeline where it is on.
 ROLES_OF_EACH = (Role.API.value, Role.WORKER.value)
@@ -39,11 +40,14 @@ def replicate(
     """On `number` hosts: this one, and others of the cloud that are on this machine; and clients find whichever
     answers at one address.
     """
-    hosts = choice.others_here(cloud, host)
-    others = hosts[: number - 1]
-    _require_possible(cloud, others, number)
-    wanted = config.changed(cloud, control_hosts=_choose(cloud, host, others))
-    wanted = share_address(cloud, host, wanted, address=address)
+    others = [_as_before(other) for other in choice.others_here(cloud, host)][: number - 1]
+    if _has_begun(cloud, host):
+        cloud, wanted, others = _begun(cloud, host, number)
+    else:
+        _require_possible(cloud, others, number)
+        wanted = config.changed(cloud, control_hosts=_choose(cloud, host, others))
+    if address or not wanted.shared_address:
+        wanted = share_address(cloud, host, wanted, address=address)
     try:
         _start_members(wanted, host, others, progress)
         with choice.alone(cloud, host):
@@ -59,14 +63,22 @@ def replicate(
         progress.say("That failed: the cloud is put back to its files")
         _put_back(cloud, wanted, host, others, progress)
         raise
-    for store in backup.stores(_with_files(cloud, host), host):
-        path = Path(store.url.removeprefix(SQLITE))
-        path.rename(path.with_name(f"{path.name}{MOVED}"))
-    share_roles(wanted, host, progress)
-    copies.wait(wanted, host, progress)
+    complete(wanted, host, progress)
     progress.say(f"The stores are on {number} hosts. The APIs were away for {took_s:.1f} s")
     if wanted.shared_address:
         progress.say(f"Clients find whichever of them answers at {wanted.shared_address}")
+
+
+def complete(cloud: CloudSettings, host: HostSettings, progress: Progress) -> None:
+    """What is left to do once the stores have moved; again where that was cut off."""
+    for store in backup.stores(_with_files(cloud, host), host):
+        path = Path(store.url.removeprefix(SQLITE))
+        for beside in SQLITE_FILES:
+            file = path.with_name(f"{path.name}{beside}")
+            if file.exists():
+                file.rename(path.with_name(f"{path.name}{MOVED}{beside}"))
+    share_roles(cloud, host, progress)
+    copies.wait(cloud, host, progress)
 
 
 def share_roles(cloud: CloudSettings, host: HostSettings, progress: Progress) -> None:
@@ -105,6 +117,41 @@ def share_address(
     except Conflict:
         return wanted
     return config.changed(wanted, shared_address=free)
+
+
+def _has_begun(cloud: CloudSettings, host: HostSettings) -> bool:
+    """Whether this was cut off while the members started: the control hosts are chosen, and the stores are files."""
+    if not cloud.is_replicated:
+        return False
+    files = _with_files(cloud, host)
+    urls = (cloud.database_url, cloud.pipeline_database_url)
+    return urls == (files.database_url, files.pipeline_database_url)
+
+
+def _begun(
+    cloud: CloudSettings, host: HostSettings, number: int
+) -> tuple[CloudSettings, CloudSettings, list[HostSettings]]:
+    """The settings before, those that were wanted, and the other hosts that were chosen. Raises Conflict where
+    another number of them is wanted now.
+    """
+    listed = cloud.control_hosts
+    if len(listed) != number:
+        raise Conflict(
+            f"the control plane is on its way to {len(listed)} hosts, which was cut off: --control-hosts {len(listed)}"
+        )
+    wanted = config.changed(cloud, database_url="", pipeline_database_url="")
+    before = config.changed(wanted, control_hosts=(), shared_address="")
+    found = [each for each in choice.others_here(cloud, host) if cloud.control_host(each.name)]
+    _require_possible(before, found, number)
+    return before, wanted, [_as_before(each) for each in found]
+
+
+def _as_before(other: HostSettings) -> HostSettings:
+    """Without OVN's databases, where this was cut off once it had them."""
+    if not config.read(CloudSettings, other.state).settings.is_replicated:
+        return other
+    roles = tuple(role for role in other.roles if role != Role.NETWORK.value)
+    return config.changed(other, roles=roles)
 
 
 def _require_possible(cloud: CloudSettings, others: Sequence[HostSettings], number: int) -> None:

@@ -137,7 +137,7 @@ def open_to_hosts(
     config.write(config.changed(cloud, southbound_url=url), host.state)
     try:
         found = bring_up(args, progress)
-        if not answering.answers(f"tcp:{cloud.control_address}:{SOUTHBOUND_PORT}"):
+        if not is_open_to_hosts(cloud):
             raise Permanent(f"OVN's southbound database does not answer at {url}")
     except BaseException:
         progress.say("That failed: the cloud is put back to one host")
@@ -145,6 +145,11 @@ def open_to_hosts(
         bring_up(args, progress)
         raise
     return found
+
+
+def is_open_to_hosts(cloud: CloudSettings) -> bool:
+    """Whether OVN answers them."""
+    return answering.answers(f"tcp:{cloud.control_address}:{SOUTHBOUND_PORT}")
 
 
 def _bring_up_others(

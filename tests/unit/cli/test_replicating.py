@@ -13,7 +13,7 @@ import pytest
 
 from kumoi import config, members
 from kumoi.base.errors import Conflict, Invalid, Permanent
-from kumoi.cli import backup, choice, copies, replicating, up
+from kumoi.cli import backup, choice, cluster, copies, replicating, up
 from kumoi.cli.output import OperatorConsole
 from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings, HostSettings, first_host
@@ -23,7 +23,7 @@ from kumoi.engine.db import Database
 from kumoi.hosts.cluster import databases
 from kumoi.hosts.units import keeper
 
-ALONE = CloudSettings(name="t1", underlay_cidr="10.0.5.0/28")
+ALONE = CloudSettings(name="t1", underlay_cidr="10.0.5.0/28", southbound_url="ssl:10.0.5.1:6642")
 NAMES = ("t1-host2", "t1-host3")
 
 
@@ -107,6 +107,7 @@ def world(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     touch(members.cloud_database(ALONE, first), "before")
     monkeypatch.setattr(choice, "others_here", lambda *_: others)
     monkeypatch.setattr(up, "bring_up", made.bring_up)
+    monkeypatch.setattr(up, "is_open_to_hosts", lambda _cloud: True)
     monkeypatch.setattr(keeper, "stop_roles", lambda *_: None)
     monkeypatch.setattr(replicating, "_start_roles", made.start_roles)
     monkeypatch.setattr(databases, "let_copies_read", lambda *_: None)
@@ -217,6 +218,68 @@ def test_after_a_failure_it_may_be_tried_again(world: World) -> None:
     world.replicate()
     cloud = world.settings(world.first)
     assert keys(members.cloud_database(cloud, world.first)) == ["before", "meanwhile"]
+
+
+class Killed(BaseException):
+    """As by a signal: nothing is put back."""
+
+
+@pytest.mark.parametrize("at", ["members", "copy", "roles", "again"])
+def test_whoever_is_killed_goes_on_with_the_same_command(
+    world: World, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def kill(*_: Any) -> Any:
+        raise Killed
+
+    names = {
+        "members": (databases, "let_copies_read"),
+        "copy": (copy, "move"),
+        "roles": (replicating, "_start_roles"),
+        "again": (replicating, "share_roles"),
+    }
+    with monkeypatch.context() as cut:
+        cut.setattr(*names[at], kill)
+        cut.setattr(replicating, "_has_changed_since", kill)
+        with pytest.raises(Killed):
+            world.replicate()
+    chosen = world.settings(world.hosts[1])
+    monkeypatch.setattr(
+        choice, "existing", lambda _args: (world.settings(world.first), world.first)
+    )
+    create(control_hosts=3)
+    cloud = world.settings(world.first)
+    assert cloud == chosen
+    assert members.have_stores(cloud)
+    assert keys(members.cloud_database(cloud, world.first)) == ["before"]
+    assert {path.name for path in world.first.store_dir.glob("*.db*")} == {"cloud.db.moved"}
+    each = ("network", "api", "worker", "agent", "pipeline")
+    assert [world.roles(host) for host in world.hosts[1:]] == [each] * 2
+    assert world.waited == ["copies"]
+
+
+def test_what_was_begun_with_three_does_not_go_on_with_five(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as cut:
+        cut.setattr(databases, "let_copies_read", kill)
+        cut.setattr(replicating, "_has_changed_since", kill)
+        with pytest.raises(Killed):
+            world.replicate()
+    monkeypatch.setattr(
+        choice, "existing", lambda _args: (world.settings(world.first), world.first)
+    )
+    with pytest.raises(
+        Conflict, match="on its way to 3 hosts, which was cut off: --control-hosts 3"
+    ):
+        create(control_hosts=5)
+
+
+def create(*, control_hosts: int) -> None:
+    words = {"address": "", "underlay_interface": None, "name": "t1", "state_dir": None}
+    cluster.create(argparse.Namespace(control_hosts=control_hosts, **words))
 
 
 def test_what_was_written_to_postgresql_already_is_not_thrown_away(world: World) -> None:
