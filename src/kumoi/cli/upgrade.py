@@ -101,7 +101,7 @@ def run_(args: argparse.Namespace) -> int:
 def rollback(args: argparse.Namespace) -> int:
     """The stores keep their new tables, which the older release bears."""
     cloud, first = _chosen(args)
-    wanted = upgrading.older(first, args.to)
+    wanted = upgrading.older(cloud, first, args.to)
     finalized = _finalized(cloud, first)
     if finalized and cluster_version.is_below(wanted, finalized):
         raise Conflict(f"the cloud was finalized at {finalized}: it does not go back to {wanted}")

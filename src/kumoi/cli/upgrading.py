@@ -27,6 +27,7 @@ from kumoi.hosts.install import image
 from kumoi.hosts.units import releases, running
 from kumoi.members import cloud_database
 
+SETTLED_S = 60.0  # What a killed command left on its way goes on by itself.
 WELL_TIMEOUT_S = 120.0  # The processes before answer who is connected for up to 60 s.
 POLL_S = 1.0
 FREE_MIN_BYTES = 1 << 30  # For a release that cannot share its packages, and for logs.
@@ -95,7 +96,7 @@ def run(cloud: CloudSettings, first: HostSettings, progress: Progress, *, watch_
     anything changes, and Permanent where a step is in doubt.
     """
     with progress.stage("look at every host") as stage:
-        looked = plan(cloud, first)
+        looked = _settled(cloud, first, stage)
         if looked.doubts:
             raise Conflict(f"{'; '.join(looked.doubts)}. Mend that, then call this again")
         stage.note(f"{len(looked.to_do)} of {len(looked.hosts)} hosts to do")
@@ -125,11 +126,20 @@ def run(cloud: CloudSettings, first: HostSettings, progress: Progress, *, watch_
     return plan(cloud, first)
 
 
-def older(first: HostSettings, wanted: str = "") -> str:
-    """The id of the release to go back to: the one named, or the one used last before this machine's newest.
-    Raises Conflict when it is not there.
+def _settled(cloud: CloudSettings, first: HostSettings, stage: ProgressStage) -> Plan:
+    """The plan, with the doubts that stay."""
+    deadline = time.monotonic() + SETTLED_S
+    while (looked := plan(cloud, first)).doubts and time.monotonic() < deadline:
+        stage.tell("; ".join(looked.doubts))
+        time.sleep(POLL_S)
+    return looked
+
+
+def older(cloud: CloudSettings, first: HostSettings, wanted: str = "") -> str:
+    """The id of the release to go back to: the one named, or the one used last before the newest that any host of this
+    machine runs. So a way back that was cut off goes on. Raises Conflict when it is not there.
     """
-    current = set(_running(first))
+    current = {each for host in _here(cloud, first).values() for each in _running(host)}
     there = sorted(
         (path for path in first.release_dir.glob("[0-9]*-*") if path.is_dir()),
         key=lambda path: path.stat().st_mtime,
@@ -138,7 +148,8 @@ def older(first: HostSettings, wanted: str = "") -> str:
     names = [path.name for path in there]
     if wanted and wanted not in names:
         raise Conflict(f"there is no release {wanted}: {', '.join(names)}")
-    left = [name for name in names if name not in current]
+    newest = next((number for number, name in enumerate(names) if name in current), -1)
+    left = names[newest + 1 :]
     if not wanted and not left:
         raise Conflict("there is no other release to go back to: `up` in a checkout of it")
     return wanted or left[0]

@@ -77,10 +77,25 @@ def test_nothing_begins_while_something_is_half_broken(
     first: HostSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = Plan(TARGET, (of("t1-host1", BEFORE),), ("api of t1-host1: it ended",))
+    monkeypatch.setattr(upgrading, "SETTLED_S", 0.0)
     monkeypatch.setattr(upgrading, "plan", lambda *_: looked)
     monkeypatch.setattr(releases, "install", lambda _directory: pytest.fail("it began"))
     with pytest.raises(Conflict, match=r"api of t1-host1: it ended\. Mend that"):
         upgrading.run(CLOUD, first, Progress(), watch_s=0)
+
+
+def test_what_a_killed_command_left_on_its_way_is_waited_for(
+    first: HostSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = (of("t1-host1", TARGET),)
+    looks = iter([Plan(TARGET, done, ("api of t1-host1: starting",))])
+    monkeypatch.setattr(choice, "others_here", lambda *_: [])
+    monkeypatch.setattr(upgrading, "POLL_S", 0.0)
+    monkeypatch.setattr(upgrading, "plan", lambda *_: next(looks, Plan(TARGET, done, ())))
+    monkeypatch.setattr(upgrading, "_servers", lambda *_: frozenset())
+    monkeypatch.setattr(releases, "install", lambda _directory: releases.running())
+    monkeypatch.setattr(up, "ensure_stores", lambda *_: None)
+    assert upgrading.run(CLOUD, first, Progress(), watch_s=0).to_do == []
 
 
 @pytest.fixture
@@ -128,17 +143,32 @@ def test_a_host_that_is_in_doubt_stops_the_rest(
 def test_the_way_back_is_to_the_release_used_last_or_to_the_one_that_is_named(
     first: HostSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(choice, "others_here", lambda *_: [])
     monkeypatch.setattr(upgrading, "_running", lambda _host: (TARGET,))
     with pytest.raises(Conflict, match="no other release to go back to"):
-        upgrading.older(first)
+        upgrading.older(CLOUD, first)
     for age, name in enumerate((TARGET, BEFORE, "0.2.0-older")):
         home = first.release_dir / name
         home.mkdir(parents=True)
         os.utime(home, (1_000 - age, 1_000 - age))
-    assert upgrading.older(first) == BEFORE
-    assert upgrading.older(first, "0.2.0-older") == "0.2.0-older"
+    assert upgrading.older(CLOUD, first) == BEFORE
+    assert upgrading.older(CLOUD, first, "0.2.0-older") == "0.2.0-older"
     with pytest.raises(Conflict, match=r"there is no release 0\.1: 0\.3\.0-new"):
-        upgrading.older(first, "0.1")
+        upgrading.older(CLOUD, first, "0.1")
+
+
+def test_a_way_back_that_was_cut_off_goes_on_and_not_forward(
+    first: HostSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first host is back already, another one is not."""
+    for age, name in enumerate((TARGET, BEFORE)):
+        home = first.release_dir / name
+        home.mkdir(parents=True)
+        os.utime(home, (1_000 - age, 1_000 - age))
+    second = config.changed(first, name="t1-host2")
+    monkeypatch.setattr(choice, "others_here", lambda *_: [second])
+    monkeypatch.setattr(upgrading, "_running", lambda host: (BEFORE if host is first else TARGET,))
+    assert upgrading.older(CLOUD, first) == BEFORE
 
 
 def test_a_finalized_cloud_does_not_go_below_its_release(
