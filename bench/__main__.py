@@ -1,4 +1,4 @@
-"""`python -m bench`: every figure of the cloud that is up, in one table."""
+"""`python -m bench`: every figure of the cloud that is up, in one table; but for what changes it, which has to be named."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from bench import (
     push,
     server,
     up,
+    upgrade,
 )
 from bench.measure import Figure, show
 
@@ -28,6 +29,9 @@ OF_CLOUD = ("server", "image", "balancer", "push", "many")
 OF_STATE: dict[str, Callable[[str, str], list[Figure]]] = {
     "memory": memory.figures,
     "idle": idle.figures,
+}
+WHEN_ASKED: dict[str, Callable[[str, str], list[Figure]]] = {  # They change the cloud.
+    "upgrade": upgrade.figures,
 }
 OF_NOTHING: dict[str, Callable[[], list[Figure]]] = {  # Each makes what it measures.
     "api": api.figures,
@@ -42,7 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--name", default="kumoi", help="the cloud, as in clouds.yaml")
     parser.add_argument("--state-dir", default="/var/lib/kumoi")
-    parser.add_argument("--only", choices=(*OF_STATE, *OF_CLOUD, *OF_NOTHING))
+    parser.add_argument("--only", choices=(*OF_STATE, *OF_CLOUD, *OF_NOTHING, *WHEN_ASKED))
     args = parser.parse_args()
     found: list[Figure] = []
     for name, of_state in OF_STATE.items():
@@ -53,6 +57,8 @@ def main() -> int:
     for name, figures in OF_NOTHING.items():
         if args.only in (None, name):
             found += figures()
+    if args.only in WHEN_ASKED:
+        found += WHEN_ASKED[args.only](args.name, args.state_dir)
     show(found)
     return 0 if all(figure.is_met is not False for figure in found) else 1
 

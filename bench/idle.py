@@ -29,7 +29,7 @@ SHARE_MAX, MEMORY_MAX_MIB = 15.0, 1.5e9 / 2**20  # Of three hosts.
 
 def figures(_name: str, state_dir: str) -> list[Figure]:
     """Waits for three minutes; nothing is to be asked of the cloud meanwhile."""
-    places = _places(Path(state_dir))
+    places = places_of(Path(state_dir))
     print(f"{len(places)} hosts are left alone for {QUIET_S:g} s, then counted for {COUNTED_S:g} s")
     time.sleep(QUIET_S)
     before, began_s = _spent_s(_processes(places)), time.monotonic()
@@ -61,7 +61,7 @@ def figures(_name: str, state_dir: str) -> list[Figure]:
     ]
 
 
-def _places(state: Path) -> Sequence[DrillHost]:
+def places_of(state: Path) -> Sequence[DrillHost]:
     """The cloud's hosts on this machine."""
     cloud, first = config.read(CloudSettings, state), config.read(HostSettings, state)
     every = (first.settings, *choice.others_here(cloud.settings, first.settings))

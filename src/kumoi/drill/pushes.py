@@ -35,6 +35,7 @@ class RepeatedPushes:
     entry: Mapping[str, Any]
     pipeline_url: str
     directory: Path
+    begun: int = 0
     done: int = 0
     slowest_s: float = 0.0
     troubles: list[str] = field(default_factory=list)
@@ -65,6 +66,7 @@ class RepeatedPushes:
     def _push(self) -> None:
         while not self._over.wait(PAUSE_S):
             began_s = time.monotonic()
+            self.begun += 1
             ended = self._env("up", timeout_s=RUN_S)
             self.slowest_s = max(self.slowest_s, time.monotonic() - began_s)
             if ended.status == 0:
