@@ -17,16 +17,15 @@ from kumoi.cloud.api import serve as api_serve
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity.token import UNSURE_MOST_S, Tokens
 from kumoi.cloud.drivers.image import inspect
-from kumoi.cloud.store import migrate
 from kumoi.cloud.store.identity.signing_key import KeyDirectory
 from kumoi.cloud.store.identity.stored_key import StoredKeys
 from kumoi.cloud.store.migrations import FOLDER
 from kumoi.cloud.store.seal import Seal
 from kumoi.config import HostSettings
-from kumoi.engine import db
+from kumoi.engine import db, schema_check
 from kumoi.engine.http.errors import BEHIND
 from tests.asgi_client import AsgiClient
-from tests.postgres_three import ThreeServers, three_servers, wait_until
+from tests.postgres_three import ThreeServers, execute, three_servers, wait_until
 from tests.security.in_process import (
     ADMIN_PASSWORD,
     DEMO_PASSWORD,
@@ -43,7 +42,8 @@ AWAY = HTTPStatus.SERVICE_UNAVAILABLE
 @pytest.fixture(scope="module")
 def three() -> Iterator[ThreeServers]:
     with three_servers() as servers:
-        migrate.upgrade(servers.leader.url)
+        newest = max(schema_check.revisions(FOLDER))  # The cloud makes its tables, in less time.
+        execute(servers.leader, f"CREATE TABLE alembic_version AS SELECT '{newest}' AS version_num")
         yield servers
 
 
