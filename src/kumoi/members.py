@@ -32,7 +32,7 @@ PATRONI_PORT = 8008
 COPIES_PORT = 8009
 # A leader of etcd gives each lease its whole time again, and this: whoever leads PostgreSQL and is lost
 # together with etcd's leader is replaced so much later.
-HEARTBEAT_MS, ELECTION_MS = 100, 1_000
+HEARTBEAT_MS, ELECTION_MS = 200, 1_000
 
 
 @dataclass(frozen=True, slots=True)
