@@ -30,6 +30,7 @@ ETCD_PORT, ETCD_PEER_PORT = 2379, 2380  # The usual ones: addresses are the clou
 POSTGRES_PORT = 5432
 PATRONI_PORT = 8008
 COPIES_PORT = 8009
+CONNECTIONS_PORT = 8010  # UDP, of `health`.
 # A leader of etcd gives each lease its whole time again, and this: whoever leads PostgreSQL and is lost
 # together with etcd's leader is replaced so much later.
 HEARTBEAT_MS, ELECTION_MS = 200, 1_000

@@ -20,7 +20,7 @@ from kumoi.hosts import boot, teardown
 from kumoi.hosts.cluster import ovn_members
 from kumoi.hosts.cluster.ovn_members import OvnMembers
 from kumoi.hosts.first_use import engines_pki, pki
-from kumoi.hosts.units import table, users
+from kumoi.hosts.units import rights, table, users
 from kumoi.hosts.units.control import SupervisorStatus
 from kumoi.hosts.units.table import Unit
 from kumoi.hosts.wires import virtual
@@ -180,7 +180,7 @@ class ControlHosts:
         return self.ask(each, database, "cluster/status", database.schema)
 
     def ask(self, each: ControlEngines, database: OvnDatabase, *words: str) -> str:
-        control: Path = table.ovn_control(each.here, database)
+        control: Path = rights.ovn_control(each.here, database)
         return process.run(["ovs-appctl", "-t", control, "--timeout=5", *words], check=False).out
 
     def transfer(self, database: OvnDatabase) -> None:

@@ -1,4 +1,6 @@
-"""An address that leaves a host: what is left of its connections is reset, for those elsewhere and those on it."""
+"""An address that leaves a host, or comes from one that is lost: what is left of its connections is reset, for those
+elsewhere and those on it.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +14,28 @@ from tests.system.slots import free_slot
 
 from kumoi.base import namespace
 from kumoi.base.process import run
-from kumoi.hosts.wires import shared_address
+from kumoi.hosts.cluster.health import AddressWatch
+from kumoi.hosts.cluster.shared_connections import SharedConnections
+from kumoi.hosts.wires import shared_address, tickle
 
 pytestmark = pytest.mark.system
 
 SHARED, PORT = "10.77.0.9", 5000
+OWN, FOLLOWING, CONNECTIONS_PORT = "10.77.0.1", "10.77.0.2", 8010
 BOUND_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Two hosts and a wire: the first has the address, beside its own."""
+    """Two hosts, and another at the bridge between them: the first has the address, beside its own."""
 
     holder: str
+    following: str
     other: str
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        return self.holder, self.following, self.other
 
     def at(self, name: str) -> Path:
         return namespace.NAMESPACES / name
@@ -37,19 +47,23 @@ class World:
 @pytest.fixture
 def world() -> Iterator[World]:
     with free_slot() as slot:
-        made = World(f"kshare{slot}-a", f"kshare{slot}-b")
+        made = World(f"kshare{slot}-a", f"kshare{slot}-b", f"kshare{slot}-c")
         try:
-            for name in (made.holder, made.other):
+            for name in made.every:
                 run(["ip", "netns", "add", name])
                 made.ip(name, "link set dev lo up")
-            made.ip(made.holder, f"link add name one type veth peer name one netns {made.other}")
-            for number, name in enumerate((made.holder, made.other), 1):
-                made.ip(name, f"address add 10.77.0.{number}/24 dev one")
+            made.ip(made.other, "link add name one type bridge")
+            for number, name in enumerate((made.holder, made.following)):
+                peer = f"port{number} netns {made.other}"
+                made.ip(name, f"link add name one type veth peer name {peer}")
+                made.ip(made.other, f"link set dev port{number} up master one")
+            for name, address in zip(made.every, (OWN, FOLLOWING, "10.77.0.3"), strict=True):
+                made.ip(name, f"address add {address}/24 dev one")
                 made.ip(name, "link set dev one up")
             made.ip(made.holder, f"address add {SHARED}/32 dev one")
             yield made
         finally:
-            for name in (made.holder, made.other):
+            for name in made.every:
                 run(["ip", "netns", "delete", name], check=False)
 
 
@@ -67,9 +81,7 @@ def test_whoever_waits_for_an_answer_hears_that_none_comes(world: World) -> None
         lambda: socket.create_server(("0.0.0.0", PORT)),
     )
     here, elsewhere = namespace.within(holder, connected), namespace.within(other, connected)
-    to_own = namespace.within(
-        other, lambda: socket.create_connection(("10.77.0.1", PORT), timeout=BOUND_S)
-    )
+    to_own = namespace.within(other, lambda: socket.create_connection((OWN, PORT), timeout=BOUND_S))
     accepted = [listener.accept()[0] for _ in range(3)]
     assert namespace.within(holder, lambda: shared_address.is_here(SHARED))
     world.ip(world.holder, f"address delete {SHARED}/32 dev one")
@@ -83,6 +95,46 @@ def test_whoever_waits_for_an_answer_hears_that_none_comes(world: World) -> None
     assert to_own.recv(1) == b"x"
     for each in (listener, here, elsewhere, to_own, *accepted):
         each.close()
+
+
+def watch(me: str, other: str) -> AddressWatch:
+    connections = SharedConnections(SHARED, me, [other], port=CONNECTIONS_PORT)
+    return AddressWatch(SHARED, connections)
+
+
+def test_a_host_that_is_lost_with_its_kernel_leaves_nobody_waiting(world: World) -> None:
+    """A client that sends nothing any more: its kernel has heard that its request came."""
+    holder, following, other = (world.at(name) for name in world.every)
+    listener = namespace.within(holder, lambda: socket.create_server(("0.0.0.0", PORT)))
+    client, another = (namespace.within(other, connected) for _ in range(2))
+    lost = namespace.within(holder, lambda: watch(OWN, FOLLOWING))
+    left = namespace.within(following, lambda: watch(FOLLOWING, OWN))
+    namespace.within(following, left.look)  # The address is not there.
+    namespace.within(holder, lost.look)
+    world.ip(world.holder, "link set dev one down")
+    world.ip(world.following, f"address add {SHARED}/32 dev one")
+    world.ip(world.other, "neighbour flush dev one")
+    there = namespace.within(following, lambda: socket.create_server(("0.0.0.0", PORT)))
+    fresh = namespace.within(other, connected)
+    serving, _ = there.accept()
+    namespace.within(following, left.look)
+    for waiting in (client, another):
+        with pytest.raises(ConnectionError):
+            waiting.recv(1)
+    tickle_own(following, fresh)
+    serving.sendall(b"x")
+    assert fresh.recv(1) == b"x"
+    for each in (listener, there, client, another, fresh, serving):
+        each.close()
+    for one in (lost, left):
+        one.connections.close()
+
+
+def tickle_own(following: Path, client: socket.socket) -> None:
+    """As if it had been told of a connection that is its own by now."""
+    address, port = client.getsockname()
+    connection = tickle.TcpConnection(address, port, PORT)
+    namespace.within(following, lambda: tickle.send(SHARED, [connection]))
 
 
 def test_what_was_borrowed_by_one_that_was_killed_is_given_back(world: World) -> None:

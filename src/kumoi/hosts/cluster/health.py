@@ -1,6 +1,7 @@
 """The unit `health`: asks this host's API and pipeline as a client does, and tells keepalived by a number in a
 file, which keepalived adds to the host's priority for the shared address. When the address has left this host, it ends the
-connections that are left here.
+connections that are left here; when it has come, those that are left at who had it and is lost. And it ends OVN's databases that
+gave up.
 
 A process that listens may be frozen, and a socket whose process is being started again takes connections; so what counts is
 an answer. keepalived could start a program for each look: Python's start would cost more than everything else here.
@@ -9,19 +10,27 @@ an answer. keepalived could start a program for each look: Python's start would 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import ssl
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPSConnection
 
-from kumoi import addresses
+from kumoi import addresses, members
 from kumoi.base import files, log
 from kumoi.base.process import ProcessFailed
 from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.hosts.cluster import failed_databases
+from kumoi.hosts.cluster.shared_connections import SharedConnections
 from kumoi.hosts.units import rights
 from kumoi.hosts.wires import shared_address
 
 EVERY_S = 1.0
+DATABASES_EVERY = 10  # So many times rarer.
 ANSWERS_WITHIN_S = 2.0
+TICKLES = (
+    3  # One after the other: the first may come before its client hears where the address is now.
+)
 USES_MAX = 10  # Of one connection.
 MISSED_MAX = 2  # One late answer moves no address.
 WEIGHTS = {
@@ -99,34 +108,71 @@ class HealthCheck:
         return -(self.lacks + ill)
 
 
+@dataclass(slots=True)
+class AddressWatch:
+    """The shared address leaves this host, or comes: an end for connections that are left where it was."""
+
+    address: str
+    connections: SharedConnections
+    _held: bool = True  # By whoever was here before.
+    _tickles: int = 0
+
+    def look(self) -> None:
+        self.connections.hear()
+        holds = shared_address.is_here(self.address)
+        if self._held and not holds:
+            self._end_connections()
+        if holds and not self._held:
+            self._tickles = TICKLES
+        self._held = holds
+        if not holds:
+            return
+        if self._tickles:
+            self._tickles -= 1
+            log.event("health.clients_tickled", clients=len(self.connections.heard))
+            self.connections.tickle()
+        self.connections.tell()
+
+    def _end_connections(self) -> None:
+        """They would wait for ever for what went under way here."""
+        try:
+            shared_address.end_connections(self.address)
+        except ProcessFailed as error:
+            log.failure("health.connections_left", error)
+        else:
+            log.event("health.connections_ended", address=self.address)
+
+
 async def serve(cloud: CloudSettings, host: HostSettings) -> None:
     """Until cancelled."""
     health = HealthCheck(_asked(cloud, host), weight_of_missing(host))
     await asyncio.to_thread(shared_address.give_back, cloud.shared_address)
-    held = True  # By whoever was here before.
-    while True:
-        holds = shared_address.is_here(cloud.shared_address)
-        if held and not holds:
-            await _end_connections(cloud.shared_address)
-        held = holds
-        found = await health.look()
-        if found != health.written:
-            log.event("health.changed", added=found)
-            files.replace(
-                rights.health_file(host), f"{found}\n", promise=files.Promise.KILL, mode=FILE_MODE
-            )
-            health.written = found
-        await asyncio.sleep(EVERY_S)
+    with contextlib.closing(_connections(cloud, host)) as connections:
+        watch = AddressWatch(cloud.shared_address, connections)
+        databases = [*failed_databases.servers(cloud, host)]
+        for number in itertools.count():
+            await asyncio.to_thread(watch.look)
+            if number % DATABASES_EVERY == 0:
+                await asyncio.to_thread(failed_databases.end_failed, databases)
+            found = await health.look()
+            if found != health.written:
+                log.event("health.changed", added=found)
+                files.replace(
+                    rights.health_file(host),
+                    f"{found}\n",
+                    promise=files.Promise.KILL,
+                    mode=FILE_MODE,
+                )
+                health.written = found
+            await asyncio.sleep(EVERY_S)
 
 
-async def _end_connections(address: str) -> None:
-    """Of the address that left. They would wait for ever for what went under way here."""
-    try:
-        await asyncio.to_thread(shared_address.end_connections, address)
-    except ProcessFailed as error:
-        log.failure("health.connections_left", error)
-    else:
-        log.event("health.connections_ended", address=address)
+def _connections(cloud: CloudSettings, host: HostSettings) -> SharedConnections:
+    me = members.own(cloud, host)
+    others = [each.address for each in cloud.control_hosts if each != me]
+    return SharedConnections(
+        cloud.shared_address, me.address, others, port=members.CONNECTIONS_PORT
+    )
 
 
 def weight_of_missing(host: HostSettings) -> int:

@@ -21,7 +21,7 @@ from kumoi.base import process
 from kumoi.base.process import ProcessFailed
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.control_host import ControlHost
-from kumoi.hosts.units import ownership, table
+from kumoi.hosts.units import ownership, rights
 from kumoi.hosts.units.keeper import UnitKeeper
 from kumoi.hosts.units.table import Unit
 from kumoi.hosts.wires import virtual
@@ -202,7 +202,7 @@ def _status(host: HostSettings, database: OvnDatabase) -> str:
 
 def _ask(host: HostSettings, database: OvnDatabase, *command: str) -> str:
     """Raises ProcessFailed."""
-    control = table.ovn_control(host, database)
+    control = rights.ovn_control(host, database)
     return process.run(["ovs-appctl", "-t", control, f"--timeout={ASK_S}", *command]).out
 
 

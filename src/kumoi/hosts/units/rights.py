@@ -22,6 +22,7 @@ from kumoi.hosts.units.confinement import (
     UNIX,
     Confinement,
 )
+from kumoi.members import OvnDatabase
 
 NETWORKED = (UNIX, INET, INET6)
 TUN = Path("/dev/net/tun")
@@ -78,6 +79,11 @@ def keepalived_file(host: HostSettings) -> Path:
 def health_file(host: HostSettings) -> Path:
     """What the unit `health` tells keepalived: a number."""
     return run_dir(host, members.HEALTH) / "health"
+
+
+def ovn_control(host: HostSettings, database: OvnDatabase) -> Path:
+    """Where the server of one of OVN's databases is asked about its members."""
+    return run_dir(host, database.unit) / "control.ctl"
 
 
 def of_pipeline(host: HostSettings) -> tuple[Path, ...]:
@@ -222,14 +228,18 @@ def _copies(cloud: CloudSettings, host: HostSettings) -> Confinement:
 
 
 def _health(cloud: CloudSettings, host: HostSettings) -> Confinement:
-    """It asks as any client does, and ends connections whose address has left."""
+    """It asks as any client does, ends connections whose address has left, or has come from a host that is lost, and
+    OVN's databases that gave up.
+    """
+    databases = ("ovnnb-db", "ovnsb-db") if members.has_ovn_member(cloud, host) else ()
     return _row(
         cloud,
         host,
         members.HEALTH,
+        groups=_groups(cloud, host, *databases),
         state=run_dir(host, members.HEALTH),
         reads=(settings_dir(host, members.HEALTH), host.pki_dir / "ca.crt"),
-        capabilities=("CAP_NET_ADMIN",),
+        capabilities=("CAP_NET_ADMIN", "CAP_NET_RAW"),
         families=(*NETWORKED, NETLINK),
         starts_programs=True,
     )

@@ -229,11 +229,6 @@ def ovn_database(host: HostSettings, which: str) -> Path:
     return host.state / "ovn" / f"{which}_db.db"
 
 
-def ovn_control(host: HostSettings, database: OvnDatabase) -> Path:
-    """Where its server is asked about its members."""
-    return rights.run_dir(host, database.unit) / "control.ctl"
-
-
 def switch_database(host: HostSettings) -> Path:
     return host.state / "ovs" / "conf.db"
 
@@ -334,7 +329,7 @@ def _central(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
                 "/usr/sbin/ovsdb-server",
                 str(ovn_database(host, database.name)),
                 f"--remote=p{remote}",
-                f"--unixctl={ovn_control(host, database)}",
+                f"--unixctl={rights.ovn_control(host, database)}",
                 *_for_other_hosts(cloud, host, database),
             ),
             listens=remote,
