@@ -12,7 +12,7 @@ from typing import Protocol
 
 from kumoi.base.errors import Invalid
 from kumoi.config import CloudSettings, HostSettings, Keeper
-from kumoi.hosts.units import control, systemctl
+from kumoi.hosts.units import control, ownership, systemctl
 from kumoi.hosts.units.control import SupervisorStatus
 from kumoi.hosts.units.releases import Release, running
 from kumoi.hosts.units.systemctl import Systemd
@@ -71,6 +71,8 @@ class OwnSupervisor:
         tell: Callable[[str], None] = lambda _text: None,
     ) -> None:
         control.wait_ready(self.host, names, timeout_s=timeout_s, tell=tell)
+        for name in names:
+            ownership.forget_settings_before(self.host, name)
 
     def is_running(self, wanted: Sequence[Unit]) -> bool:
         return control.is_running(self.host, wanted)

@@ -7,21 +7,23 @@ place. docs/guide/operate.md has the table for people.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import grp
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from kumoi import config, members
-from kumoi.base import files
+from kumoi.base import files, trees
 from kumoi.config import CLOUD_FILE, HOST_FILE, CloudSettings, HostSettings, Role
 from kumoi.hosts.units import rights, users
 
 PRIVATE_DIR, SHARED_DIR, PASSABLE_DIR = 0o700, 0o770, 0o771
 SETTINGS_DIR, SETTINGS_FILE = 0o750, 0o640
+SETTINGS_FILES = (CLOUD_FILE, HOST_FILE)
 SHARED_FILE = 0o660
 SHARED_KEY = 0o640
 DATABASES_DIR = 0o1770  # Each of the two replaces its own files only.
@@ -114,8 +116,28 @@ def ensure(cloud: CloudSettings, host: HostSettings) -> None:
     for place in places(cloud, host):
         _ensure(cloud, host, place)
     for role in users.roles_here(cloud, host):
-        _write_settings(cloud, host, role)
+        write_settings(cloud, host, role)
     own_files(cloud, host)
+
+
+def put_settings_back(host: HostSettings, role: str) -> None:
+    """What a role was told before it was to be replaced, for the one that stays: by what is wanted it would look for
+    what its sandbox does not show it.
+    """
+    before = _settings_before(host, role)
+    for name in SETTINGS_FILES:
+        with contextlib.suppress(FileNotFoundError):
+            (before / name).replace(before.parent / name)
+    trees.remove(before)
+
+
+def forget_settings_before(host: HostSettings, role: str) -> None:
+    """Once the role is as it is wanted."""
+    trees.remove(_settings_before(host, role))
+
+
+def _settings_before(host: HostSettings, role: str) -> Path:
+    return rights.settings_dir(host, role) / "before"
 
 
 def give_back(cloud: CloudSettings, host: HostSettings) -> None:
@@ -246,7 +268,7 @@ def _share(cloud: CloudSettings, host: HostSettings, path: Path) -> None:
         os.close(handle)
 
 
-def _write_settings(cloud: CloudSettings, host: HostSettings, role: str) -> None:
+def write_settings(cloud: CloudSettings, host: HostSettings, role: str) -> None:
     """Without the way into a store that is not the role's: it may hold a password."""
     others = {"pipeline_database_url": "", "database_url": ""}
     if role in users.CONTROL:
@@ -264,14 +286,34 @@ def _write_settings(cloud: CloudSettings, host: HostSettings, role: str) -> None
         config.changed(cloud, **others), config.read(CloudSettings, host.state).unknown
     )
     host_text = config.render(host, config.read(HostSettings, host.state).unknown)
-    for name, text in ((CLOUD_FILE, cloud_text), (HOST_FILE, host_text)):
-        files.replace(
-            directory / name,
-            text,
-            promise=files.Promise.OLD_OR_NEW,
-            mode=SETTINGS_FILE,
-            owner=(0, group),
-        )
+    texts = dict(zip(SETTINGS_FILES, (cloud_text, host_text), strict=True))
+    _keep_settings(host, role, texts, group)
+    for name, text in texts.items():
+        _write_setting(directory / name, text, group)
+
+
+def _keep_settings(host: HostSettings, role: str, texts: Mapping[str, str], group: int) -> None:
+    """What the role runs with, until it is replaced: what an `up` that was cut off has told it since is not."""
+    directory, before = rights.settings_dir(host, role), _settings_before(host, role)
+    there = {name: directory / name for name in texts if (directory / name).exists()}
+    if before.exists() or there.keys() != texts.keys():
+        return
+    found = {name: path.read_text() for name, path in there.items()}
+    if found == texts:
+        return
+    draft = files.draft_of(before)
+    trees.remove(draft)
+    draft.mkdir()
+    os.chown(draft, 0, group)
+    draft.chmod(SETTINGS_DIR)
+    for name, text in found.items():
+        _write_setting(draft / name, text, group)
+    draft.rename(before)
+
+
+def _write_setting(path: Path, text: str, group: int) -> None:
+    promise = files.Promise.OLD_OR_NEW
+    files.replace(path, text, promise=promise, mode=SETTINGS_FILE, owner=(0, group))
 
 
 def _ids(cloud: CloudSettings, host: HostSettings, unit: str) -> tuple[int, int]:

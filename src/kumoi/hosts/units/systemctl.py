@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from kumoi.base import files, process
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.base.files import Promise
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts.units import running, systemd
+from kumoi.hosts.units import ownership, running, systemd
 from kumoi.hosts.units.control import SupervisorStatus, UnitStatus
 from kumoi.hosts.units.releases import Release
 from kumoi.hosts.units.table import Unit, UnitKind
@@ -96,10 +96,9 @@ class Systemd:
         wanted = [unit for unit in self._wanted if unit.name in names]
         first = [unit for unit in wanted if before.get(unit.name) in {None, self._service(unit)}]
         self._start(first, timeout_s=timeout_s, tell=tell)
-        for unit in wanted:
-            if unit not in first:
-                tell(unit.name)
-                self._replace(unit, before[unit.name])
+        for unit in first:
+            ownership.forget_settings_before(self.host, unit.name)
+        self._replace_each([unit for unit in wanted if unit not in first], before, tell)
 
     # Looking.
 
@@ -200,7 +199,7 @@ class Systemd:
         missing = [service for service in services.values() if service not in there]
         if missing:
             _systemctl("enable", "--quiet", "--no-reload", *missing)
-            _systemctl("start", "--no-block", systemd.target(self.cloud, self.host), *missing)
+            _systemctl("start", "--no-block", *self._fixed(), *missing)
         deadline = time.monotonic() + timeout_s
         while late := [
             instance for instance in _ask(services.values()) if not self._is_ready(instance)
@@ -209,6 +208,30 @@ class Systemd:
                 raise Permanent(_lateness(late, timeout_s))
             tell(", ".join(instance.service for instance in late))
             time.sleep(POLL_S)
+
+    def _fixed(self) -> list[str]:
+        """What starts before any unit: the target, or where that is reached, what belongs to it. Once more the target
+        would start each service in charge, beside another version of it where an update was killed in the middle.
+        """
+        target = systemd.target(self.cloud, self.host)
+        (there,) = _ask([target])
+        if there.state != "active":
+            return [target]
+        return sorted(path.name for path in self._wants.iterdir() if "@" not in path.name)
+
+    def _replace_each(
+        self, units: Sequence[Unit], before: Mapping[str, str], tell: Callable[[str], None]
+    ) -> None:
+        """One after the other. Where one stays as it was, so do those after it, which start with what they were told."""
+        for place, unit in enumerate(units):
+            tell(unit.name)
+            try:
+                self._replace(unit, before[unit.name])
+            except Permanent:
+                for later in units[place + 1 :]:
+                    ownership.put_settings_back(self.host, later.name)
+                raise
+            ownership.forget_settings_before(self.host, unit.name)
 
     def _replace(self, unit: Unit, before: str) -> None:
         """The new one answers before the old one leaves, where two may run at once and listen where they did; otherwise
@@ -226,6 +249,7 @@ class Systemd:
         except Permanent:
             _systemctl("stop", new, check=False)
             _systemctl("reset-failed", new, check=False)
+            ownership.put_settings_back(self.host, unit.name)  # It sees no more than it did.
             _systemctl("start", before)
             raise
         # In this order, a machine that dies in between never starts two.
@@ -354,8 +378,8 @@ def is_first_process() -> bool:
     return BOOTED.is_dir()
 
 
-OF_SOCKET = {"MainPID": "0", "NRestarts": "0", "ExecMainStatus": "0"}
-"""What systemd does not say of a socket, which has no process."""
+UNSAID = {"MainPID": "0", "NRestarts": "0", "ExecMainStatus": "0", "Result": ""}
+"""What systemd does not say of a socket, which has no process, or of a target."""
 
 
 def _ask(services: Iterable[str]) -> list[Instance]:
@@ -366,7 +390,7 @@ def _ask(services: Iterable[str]) -> list[Instance]:
     shown = _systemctl("show", f"--property={keys}", *names).out
     found = []
     for block in shown.strip().split("\n\n"):
-        values = {**OF_SOCKET, **dict(line.split("=", 1) for line in block.splitlines())}
+        values = {**UNSAID, **dict(line.split("=", 1) for line in block.splitlines())}
         found.append(
             Instance(
                 service=values["Id"],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from kumoi import config
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.base.process import Completed
 from kumoi.config import CloudSettings, HostSettings, first_host
-from kumoi.hosts.units import running, systemctl, table
+from kumoi.hosts.units import rights, running, systemctl, table
 from kumoi.hosts.units.releases import Release
 from kumoi.hosts.units.systemctl import Systemd
 from kumoi.hosts.units.table import Unit
@@ -27,13 +29,18 @@ ROLES = ("api", "inspector", "worker", "agent", "repositories", "pipeline")
 
 @dataclass
 class FakeSystemctl:
-    """`broken` are words: no service with one of them in its name starts."""
+    """`broken` are words: no service with one of them in its name starts. `looked` is what `look` gave at each
+    service's last start; `most` is how many services of a unit there were at once.
+    """
 
     directory: Path
     active: set[str] = field(default_factory=set)
     commands: list[str] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     since_s: dict[str, float] = field(default_factory=dict)
+    look: Callable[[], object] = lambda: None
+    looked: dict[str, object] = field(default_factory=dict)
+    most: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, *words: str, **_: bool) -> Completed:
         verb, *names = [word for word in words if not word.startswith("--")]
@@ -50,23 +57,35 @@ class FakeSystemctl:
         status = 0 if verb != "is-active" or set(names) <= self.active else 3
         return Completed(words, status, out, "", 0.0)
 
+    def _wanted_by(self, name: str) -> Path:
+        target = "multi-user.target" if name == "kumoi-t1.target" else "kumoi-t1.target"
+        return self.directory / f"{target}.wants"
+
     def _enable(self, names: Sequence[str]) -> None:
-        wants = self.directory / "kumoi-t1.target.wants"
-        wants.mkdir(exist_ok=True)
         for name in names:
-            (wants / name).touch()
+            self._wanted_by(name).mkdir(exist_ok=True)
+            (self._wanted_by(name) / name).touch()
 
     def _disable(self, names: Sequence[str]) -> None:
         for name in names:
-            (self.directory / "kumoi-t1.target.wants" / name).unlink(missing_ok=True)
+            (self._wanted_by(name) / name).unlink(missing_ok=True)
 
     def _start(self, names: Sequence[str]) -> None:
         for name in names:
+            if name.endswith(
+                ".target"
+            ):  # With all that belongs to it, whether it is there already or not.
+                wants = self.directory / f"{name}.wants"
+                self._start(sorted(path.name for path in wants.glob("*.service")))
             assert (self.directory / name).exists(), name
+            self.looked[name] = self.look()
             if not any(word in name for word in self.broken):
                 if name not in self.active:
                     self.since_s[name] = time.monotonic()
                 self.active.add(name)
+                unit = _short(name)
+                there = sum(_short(other) == unit for other in self.active)
+                self.most[unit] = max(self.most[unit], there)
                 if name == "kumoi-t1-sockets.service":
                     self._start(sorted(path.name for path in self.directory.glob("*.socket")))
 
@@ -76,7 +95,8 @@ class FakeSystemctl:
     def _shown(self, name: str) -> str:
         state = "active" if name in self.active else "failed"
         restarts = 0 if name in self.active else 3
-        known = f"Id={name}\nActiveState={state}\nResult=x\n"
+        known = f"Id={name}\nActiveState={state}\n"
+        known += "" if name.endswith(".target") else "Result=x\n"
         known += f"ActiveEnterTimestampMonotonic={round(self.since_s.get(name, 0) * 1e6)}"
         if not name.endswith(".service"):  # It has no process to tell of.
             return known
@@ -95,10 +115,10 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemctl:
     return made
 
 
-def up(fake: FakeSystemctl, cloud: CloudSettings = CLOUD) -> None:
+def up(fake: FakeSystemctl, cloud: CloudSettings = CLOUD, host: HostSettings = HOST) -> None:
     """As `kumoi up` does it."""
-    units = table.all_units(cloud, HOST, RELEASE, only_engines=False)
-    systemd_keeper = keeper(fake)
+    units = table.all_units(cloud, host, RELEASE, only_engines=False)
+    systemd_keeper = Systemd(CLOUD, host, RELEASE, fake.directory)
     systemd_keeper.tell(units)
     for kind in table.UnitKind:
         systemd_keeper.ensure_ready([unit.name for unit in units if unit.kind is kind], timeout_s=1)
@@ -197,6 +217,75 @@ def test_a_role_that_listens_elsewhere_leaves_before_its_socket_is_opened_anew(
     fake.commands.clear()
     up(fake, moved)
     assert {"stop sockets.service", "start api"}.isdisjoint(fake.commands)
+
+
+def tell(host: HostSettings) -> None:
+    """As `up` leaves the settings of each role that it is about to replace."""
+    for role in ("api", "worker"):
+        directory = rights.settings_dir(host, role)
+        (directory / "before").mkdir(parents=True)
+        (directory / "cloud.toml").write_text("new")
+        (directory / "before/cloud.toml").write_text("old")
+
+
+def test_a_role_that_stays_starts_with_the_settings_that_it_had(
+    fake: FakeSystemctl, tmp_path: Path
+) -> None:
+    """It had ended, so that its socket could be opened anew, and came back to settings that its sandbox cannot read."""
+    host = first_host(CLOUD, str(tmp_path / "state"))
+    told = {role: rights.settings_dir(host, role) / "cloud.toml" for role in ("api", "worker")}
+    moved = config.changed(CLOUD, host_api_port=5_011)
+    up(fake, host=host)
+    before = Systemd(CLOUD, host, RELEASE, fake.directory).in_charge()["api"]
+    tell(host)
+    fake.look = told["api"].read_text
+    fake.broken = {
+        f"api@{unit.digest}"
+        for unit in table.all_units(moved, host, RELEASE, only_engines=False)
+        if unit.name == "api"
+    }
+    with pytest.raises(Permanent, match="api: what is wanted does not start"):
+        up(fake, moved, host)
+    assert before in fake.active
+    assert fake.looked[before] == "old"
+    assert told["worker"].read_text() == "old"  # It was not its turn.
+
+    fake.broken = set()
+    for path in told.values():
+        assert not (path.parent / "before").exists()
+    shutil.rmtree(host.state / "settings")
+    tell(host)
+    up(fake, moved, host)
+    assert fake.looked[Systemd(CLOUD, host, RELEASE, fake.directory).in_charge()["api"]] == "new"
+    for path in told.values():
+        assert path.read_text() == "new"
+        assert not (path.parent / "before").exists()
+
+
+def test_an_update_that_was_killed_in_the_middle_never_has_an_agent_twice(
+    fake: FakeSystemctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one found something to start, and with it started all that was in charge."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    up(fake)
+    units = table.all_units(OTHER, HOST, RELEASE, only_engines=False)
+    (agent,) = (f"kumoi-t1-agent@{unit.digest}.service" for unit in units if unit.name == "agent")
+    with monkeypatch.context() as until_then:
+        until_then.setattr(Systemd, "_await_replacement", killed)
+        one = keeper(fake)
+        one.tell(units)
+        with pytest.raises(KeyboardInterrupt):
+            one.ensure_ready(["agent"], timeout_s=1)
+    assert agent in fake.active
+    assert keeper(fake).in_charge()["agent"] != agent
+    fake.active = {name for name in fake.active if "ovs-db@" not in name}
+    up(fake, OTHER)
+    assert keeper(fake).in_charge()["agent"] == agent
+    assert fake.most["agent"] == 1
+    assert fake.most["api"] == 2  # Of which there may be two.
 
 
 def test_a_role_that_is_wanted_no_more_goes_with_its_socket(fake: FakeSystemctl) -> None:
