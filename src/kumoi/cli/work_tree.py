@@ -9,6 +9,7 @@ import contextlib
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from kumoi.base import process
@@ -16,6 +17,8 @@ from kumoi.base.errors import Invalid, Permanent
 from kumoi.pipeline.client import Client
 
 PUSH_TIMEOUT_S = 120.0
+PUSHES_MAX, PUSH_AGAIN_S = 5, 3.0  # Until another host has the address of one that is lost.
+CUT_OFF = ("RPC failed", "hung up", "unexpected disconnect", "early EOF", "unable to access")
 RUN_SEEN_TIMEOUT_S = 10.0
 POLL_S = 0.1
 DEFAULT_BRANCH = "main"
@@ -58,21 +61,38 @@ def push(client: Client, folder: Path, file: str, name: str, to: str) -> str:
             git("add", "--all")
             git("add", "--force", file)
             git("commit", "--quiet", "--allow-empty", "--message", f"{folder.name} as it is")
-            done = git("push", "--force", url, f"HEAD:refs/heads/{to}", check=False)
-            if done.status != 0:
-                raise Invalid(_refusal(done.err))
-            return git("rev-parse", "HEAD").out.strip()
+            commit = git("rev-parse", "HEAD").out.strip()
+            _until_answered(
+                lambda: git("push", "--force", url, f"HEAD:refs/heads/{to}", check=False),
+                lambda: commit in _commits_of_runs(client),
+            )
         except process.ProcessFailed as cause:
             raise Permanent(f"{folder.name} could not be pushed: {cause}") from cause
+        return commit
+
+
+def _until_answered(push: Callable[[], process.Completed], arrived: Callable[[], bool]) -> None:
+    """Git does not push again where the answer was cut off, and what was cut off may have arrived: the pipeline
+    refuses the next push then, to say so. Raises Invalid with what the pipeline says, and Permanent where it says nothing.
+    """
+    for count in range(1, PUSHES_MAX + 1):
+        done = push()
+        said = _said(done.err)
+        if done.status == 0 or (count > 1 and said and arrived()):
+            return
+        if said or not any(words in done.err for words in CUT_OFF):
+            raise Invalid(said or _last_line(done.err))
+        if count < PUSHES_MAX:
+            time.sleep(PUSH_AGAIN_S)
+    raise Permanent(f"the push was cut off {PUSHES_MAX} times: {_last_line(done.err)}")
 
 
 def run_of(client: Client, commit: str) -> str:
     """The run that the push made. Raises Permanent when it made none."""
     deadline = time.monotonic() + RUN_SEEN_TIMEOUT_S
     while True:
-        for found in client.get("runs")["runs"]:
-            if found["commit"] == commit:
-                return str(found["id"])
+        if found := _commits_of_runs(client).get(commit):
+            return found
         if time.monotonic() > deadline:
             raise Permanent(f"the push of {commit[:10]} made no run")
         time.sleep(POLL_S)
@@ -101,13 +121,22 @@ def git_environment(login: str, ca: str, about: str) -> dict[str, str]:
     }
 
 
-def _refusal(printed: str) -> str:
+def _commits_of_runs(client: Client) -> dict[str, str]:
+    """A run's id by its commit, of the newest runs."""
+    return {found["commit"]: str(found["id"]) for found in reversed(client.get("runs")["runs"])}
+
+
+def _said(printed: str) -> str:
     """What the pipeline said, without git's own words around it."""
     told = [
         line.partition(": ")[2].strip()
         for line in printed.splitlines()
         if line.startswith(("remote: ", "fatal: remote error: "))
     ]
-    return next(
-        filter(None, told), printed.strip().splitlines()[-1] if printed.strip() else "refused"
-    )
+    return next(filter(None, told), "")
+
+
+def _last_line(printed: str) -> str:
+    """Of git's own words, but for what it also says where nothing arrived."""
+    lines = [line for line in printed.strip().splitlines() if line != "Everything up-to-date"]
+    return lines[-1] if lines else "git says no reason"

@@ -47,7 +47,7 @@ def ask(
             send(connection, content, descriptors)
             answered, _ = receive(connection, ANSWER_MAX_BYTES)
     except OSError as cause:
-        raise Transient(f"ask for {about}") from cause
+        raise Transient(f"{about} could not be asked for: try again") from cause
     answer = msgspec.json.decode(answered, type=Answer)
     if answer.error == INVALID:
         raise Invalid(answer.message, field=answer.field or None)

@@ -136,7 +136,7 @@ def test_a_unit_that_was_killed_is_waited_for(
 
 def test_who_waits_for_ever_is_told(host: HostSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "CONNECT_WITHIN_S", 0.1)
-    with pytest.raises(Transient, match="ask for the repository app"):
+    with pytest.raises(Transient, match="the repository app could not be asked for"):
         RepositoriesClient(host).list_heads("p1", "app")
 
 
