@@ -228,7 +228,9 @@ def replace(args: argparse.Namespace) -> int:
 
 
 def status(args: argparse.Namespace) -> int:
-    """0 when every host is up, nothing is on fewer disks than there are control hosts, and the stores bear a loss."""
+    """0 when every host is up, nothing is on fewer disks than there are control hosts, and the stores and OVN's
+    databases bear a loss.
+    """
     cloud, here = choice.existing(args)
     hosts = host.listed(cloud, here)
     expected = _expected(cloud, here)
@@ -275,6 +277,7 @@ def status(args: argparse.Namespace) -> int:
         for name in forgotten:
             out.print(Text(forgetting.words(cloud, here, name), "red"))
     is_whole = not (forgotten or (seen and seen.missing) or (stores and stores.missing))
+    is_whole = is_whole and all(each.is_whole for each in ovn)
     return 0 if is_whole and all(row["state"] == "up" for row in hosts) else 1
 
 

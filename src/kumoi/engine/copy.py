@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Invalid, Permanent
+from kumoi.base.errors import Conflict, Invalid, Permanent, Transient
 from kumoi.engine import feed, migrate, schema_check, sqlite
 from kumoi.engine.db import Database
 
@@ -174,10 +174,13 @@ def _plain(value: Any) -> Any:
 
 @contextlib.contextmanager
 def _connected(url: str) -> Iterator[Connection]:
+    """Raises Transient where the database does not answer, or ends."""
     engine = migrate.engine(url)
     try:
         with engine.connect() as connection:
             yield connection
+    except sa.exc.OperationalError as cause:
+        raise Transient(f"work on the database {engine.url.database}") from cause
     finally:
         engine.dispose()
 

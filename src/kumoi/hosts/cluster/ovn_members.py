@@ -50,6 +50,10 @@ class OvnMembers:
     missing: tuple[str, ...]
     term: int
 
+    @property
+    def is_whole(self) -> bool:
+        return bool(self.leader) and not self.missing
+
 
 # On a host whose settings say another thing than its files.
 

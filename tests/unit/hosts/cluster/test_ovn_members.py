@@ -21,6 +21,12 @@ def test_one_line_names_who_leads_who_follows_and_who_is_missing() -> None:
     ]
 
 
+def test_one_that_is_missing_or_nobody_who_leads_is_not_whole() -> None:
+    assert WHOLE.is_whole
+    assert not replace(WHOLE, followers=("c",), missing=("b",)).is_whole
+    assert not replace(WHOLE, leader="", followers=("a", "b", "c")).is_whole
+
+
 def test_a_host_without_members_has_nothing_to_tell_or_to_leave() -> None:
     cloud, host = CloudSettings(), HostSettings()
     assert ovn_members.look(cloud, host) == []
