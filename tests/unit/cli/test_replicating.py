@@ -291,6 +291,25 @@ def test_what_was_written_to_postgresql_already_is_not_thrown_away(world: World)
     assert keys(members.cloud_database(cloud, world.first)) == ["before", "later"]
 
 
+def test_where_postgresql_does_not_say_whether_it_was_written_to_nothing_is_thrown_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its members had no leader just then, and the command ended by that, with nothing said."""
+    found = members.store_url
+
+    def start_roles(*_: Any) -> None:
+        monkeypatch.setattr(members, "store_url", lambda *_: "postgresql+psycopg://127.0.0.1:1/k")
+        raise Permanent("api not ready")
+
+    monkeypatch.setattr(replicating, "_start_roles", start_roles)
+    with pytest.raises(Permanent, match="api not ready"):
+        world.replicate()
+    monkeypatch.setattr(members, "store_url", found)
+    cloud = world.settings(world.first)
+    assert members.have_stores(cloud)
+    assert keys(members.cloud_database(cloud, world.first)) == ["before"]
+
+
 @pytest.mark.parametrize(
     ("cloud", "number", "message"),
     [
