@@ -18,7 +18,7 @@ from typing import IO
 from kumoi.base import files
 from kumoi.base.errors import StoreFull, Transient
 
-ANSWERS_MAX = 8  # Of a project.
+ANSWERS_MAX = 8  # Of a project, to pushes, and as many to others.
 AGAIN_S = 2.0
 FULL = "the disk of this cloud is full, and nothing was changed: try again when there is room"
 
@@ -28,28 +28,32 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._held: Counter[str] = Counter()
+        self._held: Counter[tuple[str, bool]] = Counter()
         self._lock = threading.RLock()  # A file may be collected while it is held.
 
     def body(self) -> IO[bytes]:
         """A file for a request. It is gone when it is closed."""
         return tempfile.TemporaryFile(dir=self._made())
 
-    def answer(self, project_id: str) -> IO[bytes]:
-        """A file for an answer, likewise. Raises Transient when the project holds too many."""
+    def answer(self, project_id: str, *, is_push: bool = False) -> IO[bytes]:
+        """A file for an answer, likewise. Raises Transient when the project holds too many: of pushes, which are short,
+        or of others, so that who clones keeps nobody from pushing.
+        """
+        holder = (project_id, is_push)
         with self._lock:
-            if self._held[project_id] >= ANSWERS_MAX:
+            if self._held[holder] >= ANSWERS_MAX:
+                what = "pushes" if is_push else "clones"
                 raise Transient(
-                    f"{ANSWERS_MAX} clones of this project are being read: try again",
+                    f"{ANSWERS_MAX} {what} of this project are being read: try again",
                     retry_after_s=AGAIN_S,
                 )
-            self._held[project_id] += 1
+            self._held[holder] += 1
         try:
             file = self.body()
         except BaseException:
-            self._release(project_id)
+            self._release(holder)
             raise
-        weakref.finalize(file, self._release, project_id).atexit = False
+        weakref.finalize(file, self._release, holder).atexit = False
         return file
 
     def require_room(self, more_bytes: int = 0) -> None:
@@ -61,8 +65,8 @@ class Spool:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self.folder
 
-    def _release(self, project_id: str) -> None:
+    def _release(self, holder: tuple[str, bool]) -> None:
         with self._lock:
-            self._held[project_id] -= 1
-            if not self._held[project_id]:
-                del self._held[project_id]
+            self._held[holder] -= 1
+            if not self._held[holder]:
+                del self._held[holder]

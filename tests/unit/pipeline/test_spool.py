@@ -22,6 +22,19 @@ def test_a_project_holds_so_many_answers_and_another_projects_are_its_own(tmp_pa
         each.close()
 
 
+def test_who_clones_keeps_nobody_from_pushing(tmp_path: Path) -> None:
+    """A push was refused, in words of clones, while others of its project cloned."""
+    spool = Spool(tmp_path / "spool")
+    held = [spool.answer("p1") for _ in range(ANSWERS_MAX)]
+    held += [spool.answer("p1", is_push=True) for _ in range(ANSWERS_MAX)]
+    with pytest.raises(Transient, match="pushes of this project"):
+        spool.answer("p1", is_push=True)
+    held.pop().close()
+    held.append(spool.answer("p1", is_push=True))
+    for each in held:
+        each.close()
+
+
 def test_an_answer_that_nobody_reads_holds_no_place(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     for _ in range(2 * ANSWERS_MAX):

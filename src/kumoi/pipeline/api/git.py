@@ -350,11 +350,11 @@ def _run_backend(
     }
     if any(len(value) > VARIABLE_MAX for value in variables.values()):
         raise Invalid(f"what git is told of a request has {VARIABLE_MAX} characters at most")
-    is_push = PUSH in {rest, request.query.get("service", "")}
+    is_push = request.path.get("service", request.query.get("service", "")) == PUSH
     spool = request.services.repositories.spool
     if not is_push:
         spool.require_room(found.size_bytes)
-    out = spool.answer(found.project_id)
+    out = spool.answer(found.project_id, is_push=is_push)
     try:
         request.services.repositories.serve_git(
             found.project_id,
