@@ -37,6 +37,7 @@ KEPT_S = 5
 NEW_S = 2
 TOGETHER = 32
 KNOCK_S = 0.02
+MB, MIB = 1_000_000, 1 << 20
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")  # Of the client: few are used twice.
 PROGRAMS = {"nginx": "nginx", "wrk": "wrk"}
 MONITOR = {"type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 2}
@@ -180,8 +181,10 @@ def _rates_of(site: Site, host: HostSettings, made: Mapping[str, Any]) -> Iterat
             yield Figure("    not answered", unanswered, "%")
     path = namespace.NAMESPACES / f"{prefix(host.name)}{made['HTTP'].id}"
     held = [_held_mib(pid) for pid in namespace.processes(path)]
-    yield Figure("memory (RSS) of a proxy", [rss for rss, _ in held], "MiB", 15)
-    yield Figure("  and its own share (PSS)", [pss for _, pss in held], "MiB")
+    yield Figure("memory of a proxy (PSS)", [pss for _, pss in held], "MiB", 15 * MB / MIB)
+    yield Figure(
+        "  with all that it has in common with others (RSS)", [rss for rss, _ in held], "MiB"
+    )
 
 
 def _held_mib(pid: int) -> tuple[float, float]:
