@@ -137,6 +137,28 @@ def tickle_own(following: Path, client: socket.socket) -> None:
     namespace.within(following, lambda: tickle.send(SHARED, [connection]))
 
 
+def test_whoever_connects_here_while_the_address_is_borrowed_is_not_left_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address went elsewhere before: what reached this host's listener by the loopback link has no answer after it."""
+    holder = world.at(world.holder)
+    listener = namespace.within(holder, lambda: socket.create_server(("0.0.0.0", PORT)))
+    world.ip(world.holder, f"address delete {SHARED}/32 dev one")
+    clients, give_back = [], shared_address.give_back
+
+    def connect_first(address: str) -> None:
+        clients.append(connected())
+        give_back(address)
+
+    monkeypatch.setattr(shared_address, "give_back", connect_first)
+    namespace.within(holder, lambda: shared_address.end_connections(SHARED))
+    (client,) = clients
+    with pytest.raises(ConnectionError):
+        client.recv(1)
+    for each in (listener, client):
+        each.close()
+
+
 def test_what_was_borrowed_by_one_that_was_killed_is_given_back(world: World) -> None:
     world.ip(world.holder, f"address delete {SHARED}/32 dev one")
     world.ip(world.holder, f"address add {SHARED}/32 dev {shared_address.LOOPBACK}")

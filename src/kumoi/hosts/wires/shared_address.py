@@ -30,20 +30,26 @@ def is_here(address: str) -> bool:
 
 def end_connections(address: str) -> None:
     """Reset every TCP connection of this network namespace whose own end is the address, which is nowhere here. For
-    the moment the loopback link has it: a reset leaves from no address but one that is here. Whoever may do that has
+    the moment the loopback link has it: a reset leaves from no address but one that is here. Whoever here connects to the
+    address in that moment reaches this host, and is reset afterwards: both ends are here. Whoever may do that has
     CAP_NET_ADMIN. Raises ProcessFailed.
     """
     process.run(["ip", "address", "replace", *_borrowed(address)])
     try:
-        process.run(["ss", "--no-header", "--numeric", "--tcp", "--kill", "src", address])
+        _kill_connections(address)
     finally:
         give_back(address)
+    _kill_connections(address)
 
 
 def give_back(address: str) -> None:
     """What `end_connections` borrowed, where it was killed meanwhile."""
     with contextlib.suppress(ProcessFailed):  # It is not there.
         process.run(["ip", "address", "delete", *_borrowed(address)])
+
+
+def _kill_connections(address: str) -> None:
+    process.run(["ss", "--no-header", "--numeric", "--tcp", "--kill", "src", address])
 
 
 def _borrowed(address: str) -> list[str]:
