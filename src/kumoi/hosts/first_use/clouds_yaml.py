@@ -40,12 +40,18 @@ class Person:
 
 
 def entries(
-    cloud: CloudSettings, host: HostSettings, *, admin_password: Secret, demo_password: Secret
+    cloud: CloudSettings,
+    host: HostSettings,
+    *,
+    admin_password: Secret,
+    demo_password: Secret,
+    url: str = "",
 ) -> dict[str, dict[str, Any]]:
-    """`NAME`, a normal user in a project, and `NAME-admin`."""
+    """`NAME`, a normal user in a project, and `NAME-admin`; at the APIs of that URL, or this host's."""
+    url = url or addresses.api_url(cloud, host)
     return {
-        cloud.name: _entry(cloud, host, "demo", demo_password),
-        f"{cloud.name}-admin": _entry(cloud, host, "admin", admin_password),
+        cloud.name: _entry(cloud, host, url, "demo", demo_password),
+        f"{cloud.name}-admin": _entry(cloud, host, url, "admin", admin_password),
     }
 
 
@@ -84,10 +90,12 @@ def remove(person: Person, cloud: CloudSettings) -> None:
         _write(person, document)
 
 
-def _entry(cloud: CloudSettings, host: HostSettings, user: str, password: Secret) -> dict[str, Any]:
+def _entry(
+    cloud: CloudSettings, host: HostSettings, url: str, user: str, password: Secret
+) -> dict[str, Any]:
     return {
         "auth": {
-            "auth_url": f"{addresses.api_url(cloud, host)}/identity",
+            "auth_url": f"{url}/identity",
             "username": user,
             "password": password.reveal(),
             "project_name": user,

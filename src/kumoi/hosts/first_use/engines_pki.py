@@ -13,7 +13,7 @@
 
     ca.key engines.key        of both authorities, on each control host
 
-The host with the APIs makes what the other control hosts need.
+The first host makes what other control hosts on its machine need; one on another machine makes its own.
 """
 
 from __future__ import annotations

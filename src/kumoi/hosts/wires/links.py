@@ -104,6 +104,13 @@ def delete_address(name: str, *, address: str) -> None:
                 here.addr("delete", index=index, address=address, prefixlen=found["prefixlen"])
 
 
+def delete_addresses(name: str) -> None:
+    """All of IPv4 that a link in the machine's own namespace has."""
+    with _attempt(f"take its addresses from {name}"), IPRoute() as here:
+        for index in here.link_lookup(ifname=name):
+            here.flush_addr(index=index, family=socket.AF_INET)
+
+
 def ensure_default_route(name: str, *, gateway: str, namespace: str) -> None:
     """Route everything to a gateway on this link, which need not be in the link's own network."""
     with _attempt(f"route to {gateway}"), _inside(namespace) as here:

@@ -57,7 +57,8 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
     underlay = underlay_bridge(cloud)
     if host.has_edge:
         edge.ensure(cloud)
-        _ensure_control_addresses(cloud, host)
+    _ensure_control_addresses(cloud, host)
+    if host.has_edge:
         edge.ensure_underlay(cloud, underlay)
     links.disable_offload(underlay, receive=False)
     for veth in veths(cloud, host):
@@ -80,13 +81,39 @@ def ensure_underlay(cloud: CloudSettings, host: HostSettings) -> None:
 
 
 def _ensure_control_addresses(cloud: CloudSettings, host: HostSettings) -> None:
-    prefix = int(cloud.underlay_cidr.partition("/")[2])
-    addresses = [cloud.control_address]
+    """Of a machine's own network: the first host's, and that of a control host on another machine."""
+    underlay, prefix = underlay_bridge(cloud), int(cloud.underlay_cidr.partition("/")[2])
+    addresses = [cloud.control_address] if host.has_edge else []
     own = cloud.control_host(host.name)
     if own is not None and host.control_namespace is None:
         addresses.append(own.address)
     for address in addresses:
-        links.ensure_address(underlay_bridge(cloud), address=address, prefix=prefix)
+        links.ensure_address(underlay, address=address, prefix=prefix)
+    if addresses and not host.has_edge:
+        _ensure_routes_outside(cloud, underlay)
+
+
+def _ensure_routes_outside(
+    cloud: CloudSettings, link: str, *, namespace: str | None = None
+) -> None:
+    """From a control plane that is not the first machine's own: to that one's public address, and to servers by the
+    edge; that machine forwards nothing.
+    """
+    links.ensure_route(link, to=f"{cloud.edge_address}/32", namespace=namespace)
+    gateways = {
+        cloud.public_address: cloud.control_address,
+        cloud.public_cidr: cloud.edge_address,
+    }
+    for to, gateway in gateways.items():
+        links.ensure_route(link, to=to, gateway=gateway, namespace=namespace)
+
+
+def forget_control_address(cloud: CloudSettings, host: HostSettings) -> None:
+    """Of another machine than the first one, which is no control host any more: it has no address there."""
+    if not host.has_edge:
+        for to in (cloud.public_address, cloud.public_cidr, f"{cloud.edge_address}/32"):
+            links.delete_route(underlay_bridge(cloud), to=to)
+        links.delete_addresses(underlay_bridge(cloud))
 
 
 @contextlib.contextmanager
@@ -125,13 +152,7 @@ def ensure_control(cloud: CloudSettings, host: HostSettings) -> bool:
     links.ensure_address(veth.inner, address=own.address, prefix=prefix, namespace=inside)
     # The machine answers at the cloud's public address.
     links.ensure_default_route(veth.inner, gateway=cloud.control_address, namespace=inside)
-    own_gateway = {
-        cloud.public_address: cloud.control_address,
-        cloud.public_cidr: cloud.edge_address,
-    }
-    links.ensure_route(veth.inner, to=f"{cloud.edge_address}/32", namespace=inside)
-    for to, gateway in own_gateway.items():  # Servers, by the edge; the machine forwards nothing.
-        links.ensure_route(veth.inner, to=to, gateway=gateway, namespace=inside)
+    _ensure_routes_outside(cloud, veth.inner, namespace=inside)
     return made
 
 
