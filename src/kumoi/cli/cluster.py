@@ -16,7 +16,19 @@ from rich.text import Text
 
 from kumoi import addresses, config, members
 from kumoi.base.errors import Conflict, Invalid, NotFound, Transient
-from kumoi.cli import choice, cloud_store, copies, down, forgetting, host, joining, replicating, up
+from kumoi.cli import (
+    choice,
+    cloud_store,
+    control_part,
+    copies,
+    down,
+    forgetting,
+    host,
+    joining,
+    other_machines,
+    replicating,
+    up,
+)
 from kumoi.cli.output import console, say, say_json, table
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import enrolment
@@ -27,7 +39,7 @@ from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.engine.db import Database
 from kumoi.hosts.cluster import join_token, ovn_members, succession
 from kumoi.hosts.cluster.succession import Succession
-from kumoi.hosts.units import keeper
+from kumoi.hosts.units import answering, keeper
 from kumoi.hosts.wires import keepalived, virtual
 
 TTL = "1h"
@@ -42,36 +54,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             name, help=about, description=about, epilog=f"example: sudo ./kumoi cluster {example}"
         )
         if name == "join":
-            action.add_argument("token", help="the line that `cluster token` printed")
-            action.add_argument(
-                "--state-dir", metavar="DIR", help="what the host keeps (default: /var/lib/CLOUD)"
-            )
-            action.add_argument(
-                "--underlay-interface",
-                metavar="LINK",
-                default="",
-                help="on another machine than the cloud's first: its link to that one, without addresses",
-            )
+            _add_join_to(action)
         else:
             choice.add_to(action)
         if name == "create":
-            action.add_argument(
-                "--control-hosts",
-                type=int,
-                metavar="N",
-                help="put the control plane's stores on N hosts of it that are on this machine, 3 or 5",
-            )
-            action.add_argument(
-                "--address",
-                default="",
-                metavar="ADDRESS",
-                help="where clients find whichever of these answers (default: a free one of the underlay)",
-            )
-            action.add_argument(
-                "--underlay-interface",
-                metavar="LINK",
-                help="by which hosts on other machines join: a link of this one without addresses",
-            )
+            _add_create_to(action)
         if name == "token":
             action.add_argument("host", nargs="?", help="its name (default: NAME-host2 and so on)")
             action.add_argument("--ttl", default=TTL, help=f"how long it is good (default: {TTL})")
@@ -95,6 +82,47 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--json", action="store_true", help="for programs")
 
 
+def _add_join_to(action: argparse.ArgumentParser) -> None:
+    action.add_argument("token", help="the line that `cluster token` printed")
+    action.add_argument(
+        "--state-dir", metavar="DIR", help="what the host keeps (default: /var/lib/CLOUD)"
+    )
+    action.add_argument(
+        "--underlay-interface",
+        metavar="LINK",
+        default="",
+        help="on another machine than the cloud's first: its link to that one, without addresses",
+    )
+    action.add_argument("--control", action="store_true", help="and then as `cluster control`")
+
+
+def _add_create_to(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "--control-hosts",
+        type=int,
+        metavar="N",
+        help="put the control plane on N hosts, 3 or 5: those on this machine, then others",
+    )
+    action.add_argument(
+        "--on",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="one of them, on another machine; needed where more have joined",
+    )
+    action.add_argument(
+        "--address",
+        default="",
+        metavar="ADDRESS",
+        help="where clients find whichever of these answers (default: a free one of the underlay)",
+    )
+    action.add_argument(
+        "--underlay-interface",
+        metavar="LINK",
+        help="by which hosts on other machines join: a link of this one without addresses",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     act, _about, _example = ACTIONS[args.action]
     return act(args)
@@ -116,19 +144,35 @@ def create(args: argparse.Namespace) -> int:
         raise Conflict("--address is of several control hosts: use --control-hosts as well")
     if args.underlay_interface is not None:
         here = _lead_to_machines(cloud, here, args.underlay_interface, progress)
-    if args.control_hosts and members.have_stores(cloud):
-        progress.say(f"The stores are on {len(cloud.control_hosts)} hosts already")
-        cloud = replicating.share_address(cloud, here, cloud, address=args.address)
-        config.write(cloud, here.state)
-        up.bring_up(up.args_of(cloud, here), progress)
-        replicating.complete(cloud, here, progress)
-    elif args.control_hosts:
-        replicating.replicate(
-            cloud, here, progress, number=args.control_hosts, address=args.address
-        )
+    if args.control_hosts:
+        _put_on_several(cloud, here, args, progress)
     words = choice.words(cloud, here)
     progress.say(f"  sudo ./kumoi cluster token{words}    a line for the next host")
     return 0
+
+
+def _put_on_several(
+    cloud: CloudSettings, here: HostSettings, args: argparse.Namespace, progress: Progress
+) -> None:
+    names = other_machines.chosen(cloud, here, args.control_hosts, args.on)
+    with other_machines.ordered(cloud, here, names) as machines:
+        if not members.have_stores(cloud):
+            replicating.replicate(
+                cloud,
+                here,
+                progress,
+                number=args.control_hosts,
+                address=args.address,
+                machines=machines,
+            )
+            return
+        progress.say(f"The stores are on {len(cloud.control_hosts)} hosts already")
+        before = cloud.shared_address
+        cloud = replicating.share_address(cloud, here, cloud, address=args.address)
+        config.write(cloud, here.state)
+        up.bring_up(up.args_of(cloud, here), progress)
+        is_same = before == cloud.shared_address
+        replicating.complete(cloud, here, progress, machines, only_absent=is_same)
 
 
 def _lead_to_machines(
@@ -168,6 +212,18 @@ def join(args: argparse.Namespace) -> int:
     up.bring_up(up.args_of(cloud, here), progress)
     progress.say(
         f"{here.name} has joined the cloud {cloud.name}. Where its APIs run: sudo ./kumoi host list"
+    )
+    return take_control(cloud, here, progress) if args.control else 0
+
+
+def control(args: argparse.Namespace) -> int:
+    return take_control(*choice.existing(args), Progress())
+
+
+def take_control(cloud: CloudSettings, here: HostSettings, progress: Progress) -> int:
+    control_part.follow(cloud, here, progress)
+    progress.say(
+        f"{here.name} has the control plane: sudo ./kumoi cluster status{choice.words(cloud, here)}"
     )
     return 0
 
@@ -266,7 +322,7 @@ def status(args: argparse.Namespace) -> int:
                 Text(f"The stores do not bear the loss of a host now, they lack: {lacks}", "red")
             )
         if cloud.shared_address:
-            out.print(_shared_address(cloud, holders))
+            out.print(_shared_address(cloud, here, holders))
         for each in ovn:
             out.print(ovn_members.words(each))
         host.show(hosts)
@@ -293,9 +349,17 @@ def _control_plane(stores: Succession | None, here: HostSettings) -> str:
     )
 
 
-def _shared_address(cloud: CloudSettings, holders: list[str]) -> Text:
-    """Where clients are, and who answers there."""
+def _shared_address(cloud: CloudSettings, here: HostSettings, holders: list[str]) -> Text:
+    """Where clients are, and who answers there. Of other machines it is not seen which one has it."""
     found = f"Clients are at {cloud.shared_address}"
+    near = {here.name, *(each.name for each in choice.others_here(cloud, here))}
+    has_far = any(each.name not in near for each in cloud.control_hosts)
+    if (
+        not holders
+        and has_far
+        and answering.answers(f"tcp:{cloud.shared_address}:{cloud.api_port}")
+    ):
+        return Text(f"{found}, which a host on another machine has")
     if not holders:
         return Text(f"{found}, which no host on this machine has", "red")
     return Text(f"{found}, which {' and '.join(holders)} has")
@@ -356,6 +420,11 @@ ACTIONS: dict[str, tuple[Act, str, str]] = {
     "create": (create, "let other hosts join the cloud that is up here", "create"),
     "token": (token, "a line with which one host joins", "token rack7-blade3 --ttl 1h"),
     "join": (join, "make this machine a host of the cloud that the token is of", "join TOKEN"),
+    "control": (
+        control,
+        "give this machine, which has joined, a part of the control plane when the first host orders it",
+        "control",
+    ),
     "leave": (leave, "take this host out of its cloud, and off this machine", "leave"),
     "forget": (forget, "a host that never comes back is none any more", "forget kumoi-host2"),
     "replace": (

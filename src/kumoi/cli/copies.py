@@ -92,13 +92,16 @@ def look(cloud: CloudSettings, here: HostSettings) -> CopiesSeen:
     clients = [CopiesClient(each, tls) for each in cloud.control_hosts]
     with ThreadPoolExecutor(len(clients)) as asking:
         held = dict(zip((each.host for each in clients), asking.map(_held, clients), strict=True))
-    # The first alone sees others' files.
+    # The first host alone sees others' files.
     keys = _keys(cloud, here) if config.is_first(cloud, here) else {}
     copies: dict[str, Copies] = {
         host: {**(found.states if found else {}), **keys.get(host, {})}
         for host, found in held.items()
     }
-    wanted = {**_named(cloud, here), **(_wanted_keys(keys) if keys else {})}
+    wanted_keys = _wanted_keys(keys) if keys else {}
+    for host in held.keys() - keys.keys():  # On another machine, whose `up` asks for them.
+        copies[host] = {**copies[host], **{name: each.state for name, each in wanted_keys.items()}}
+    wanted = {**_named(cloud, here), **wanted_keys}
     hosts = tuple(held)
     return CopiesSeen(
         hosts=hosts,

@@ -123,7 +123,8 @@ def from_here(host: HostSettings, ask: Callable[[], Found]) -> Found:
 
 def refreshed(cloud: CloudSettings, host: HostSettings) -> CloudSettings:
     """With the control hosts that the cloud has by now, for a host that joined before: without a list of
-    them it has no lease, and none of its servers is healed. As they were, where nobody answers.
+    them it has no lease, and none of its servers is healed. As they were, where nobody answers. A list with this
+    host's own name is not for it: it is being ordered to be a control host, or was (cli/control_part.py).
     """
     known = read_known(host.known_control_hosts)
     tls = tls_context(host.pki_dir, host.name)
@@ -131,6 +132,8 @@ def refreshed(cloud: CloudSettings, host: HostSettings) -> CloudSettings:
         with contextlib.suppress(KumoiError):  # A release before has no such route.
             text = from_here(host, functools.partial(hostapi.fetch_settings, url, tls))
             found = config.parse(CloudSettings, text).settings
+            if found.control_host(host.name) is not None:
+                return cloud
             listed = found.control_hosts or cloud.control_hosts
             return config.changed(cloud, control_hosts=listed, ha_policy=found.ha_policy)
     return cloud

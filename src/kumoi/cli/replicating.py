@@ -2,20 +2,22 @@
 
 `cluster create --control-hosts` calls this. First etcd and PostgreSQL start on each of the hosts, while the
 cloud goes on with its files. Then the roles stop, rows are copied and compared table by table, and the
-roles start on PostgreSQL. What fails is undone, unless PostgreSQL was written to already.
+roles start on PostgreSQL. What fails is undone, unless PostgreSQL was written to already. A call that was killed is
+called again: until the rows have moved, cloud.toml names both the control hosts and the files.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kumoi import config, control_host, members
 from kumoi.base import trees
 from kumoi.base.errors import Conflict, KumoiError
 from kumoi.cli import backup, choice, copies, up
+from kumoi.cli.other_machines import NOBODY, OtherMachines
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import join as domain
 from kumoi.config import ROLES, CloudSettings, HostSettings, Role
@@ -35,21 +37,32 @@ MOVED = ".moved"  # What nobody may take for the store any more.
 
 
 def replicate(
-    cloud: CloudSettings, host: HostSettings, progress: Progress, *, number: int, address: str = ""
+    cloud: CloudSettings,
+    host: HostSettings,
+    progress: Progress,
+    *,
+    number: int,
+    address: str = "",
+    machines: OtherMachines = NOBODY,
 ) -> None:
-    """On `number` hosts: this one, and others of the cloud that are on this machine; and clients find whichever
-    answers at one address.
+    """On `number` hosts: this one, others of the cloud that are on this machine, and those on `machines`; and clients
+    find whichever answers at one address.
     """
     others = [_as_before(other) for other in choice.others_here(cloud, host)][: number - 1]
-    if _has_begun(cloud, host):
-        cloud, wanted, others = _begun(cloud, host, number)
+    is_begun = _has_begun(cloud, host)
+    if is_begun:
+        cloud, wanted, others = _begun(cloud, host, machines.names, number)
     else:
-        _require_possible(cloud, others, number)
-        wanted = config.changed(cloud, control_hosts=_choose(cloud, host, others))
+        names = [*(other.name for other in others), *machines.names]
+        _require_possible(cloud, names, number)
+        wanted = config.changed(cloud, control_hosts=_choose(cloud, host, names))
     if address or not wanted.shared_address:
         wanted = share_address(cloud, host, wanted, address=address)
+    machines.await_all(progress, anew=not is_begun)
+    if not is_begun:
+        _end_members(cloud, (host, *others))
     try:
-        _start_members(wanted, host, others, progress)
+        _start_members(wanted, host, others, progress, machines)
         with choice.alone(cloud, host):
             began = time.monotonic()
             _move(wanted, host, progress)
@@ -61,15 +74,23 @@ def replicate(
             progress.say("That failed, and PostgreSQL may have been written to: call `up` again")
             raise
         progress.say("That failed: the cloud is put back to its files")
+        machines.put_back(progress)
         _put_back(cloud, wanted, host, others, progress)
         raise
-    complete(wanted, host, progress)
+    complete(wanted, host, progress, machines)
     progress.say(f"The stores are on {number} hosts. The APIs were away for {took_s:.1f} s")
     if wanted.shared_address:
         progress.say(f"Clients find whichever of them answers at {wanted.shared_address}")
 
 
-def complete(cloud: CloudSettings, host: HostSettings, progress: Progress) -> None:
+def complete(
+    cloud: CloudSettings,
+    host: HostSettings,
+    progress: Progress,
+    machines: OtherMachines = NOBODY,
+    *,
+    only_absent: bool = False,
+) -> None:
     """What is left to do once the stores have moved; again where that was cut off."""
     for store in backup.stores(_with_files(cloud, host), host):
         path = Path(store.url.removeprefix(SQLITE))
@@ -78,6 +99,7 @@ def complete(cloud: CloudSettings, host: HostSettings, progress: Progress) -> No
             if file.exists():
                 file.rename(path.with_name(f"{path.name}{MOVED}{beside}"))
     share_roles(cloud, host, progress)
+    machines.give_roles(cloud, host, progress, only_absent=only_absent)
     copies.wait(cloud, host, progress)
 
 
@@ -129,7 +151,7 @@ def _has_begun(cloud: CloudSettings, host: HostSettings) -> bool:
 
 
 def _begun(
-    cloud: CloudSettings, host: HostSettings, number: int
+    cloud: CloudSettings, host: HostSettings, on_machines: Sequence[str], number: int
 ) -> tuple[CloudSettings, CloudSettings, list[HostSettings]]:
     """The settings before, those that were wanted, and the other hosts that were chosen. Raises Conflict where
     another number of them is wanted now.
@@ -142,7 +164,7 @@ def _begun(
     wanted = config.changed(cloud, database_url="", pipeline_database_url="")
     before = config.changed(wanted, control_hosts=(), shared_address="")
     found = [each for each in choice.others_here(cloud, host) if cloud.control_host(each.name)]
-    _require_possible(before, found, number)
+    _require_possible(before, [*(each.name for each in found), *on_machines], number)
     return before, wanted, [_as_before(each) for each in found]
 
 
@@ -154,23 +176,20 @@ def _as_before(other: HostSettings) -> HostSettings:
     return config.changed(other, roles=roles)
 
 
-def _require_possible(cloud: CloudSettings, others: Sequence[HostSettings], number: int) -> None:
+def _require_possible(cloud: CloudSettings, names: Sequence[str], number: int) -> None:
     if number not in NUMBERS:
         raise Conflict(
             f"the control plane may be on {' or '.join(map(str, NUMBERS))} hosts, not {number}"
         )
-    if len(others) < number - 1:
+    if len(names) < number - 1:
         raise Conflict(
-            f"the cloud {cloud.name} has {len(others) + 1} hosts on this machine, and the control plane is to be on {number}"
+            f"the cloud {cloud.name} has {len(names) + 1} hosts, and the control plane is to be on {number}"
         )
     if cloud.database_url or cloud.pipeline_database_url:
         raise Conflict("database_url is set: this cloud's stores are where somebody put them")
 
 
-def _choose(
-    cloud: CloudSettings, host: HostSettings, others: Sequence[HostSettings]
-) -> tuple[ControlHost, ...]:
-    names = [other.name for other in others]
+def _choose(cloud: CloudSettings, host: HostSettings, names: list[str]) -> tuple[ControlHost, ...]:
     addresses = _free_addresses(cloud, host, cloud, names)
     further = [ControlHost(name, address) for name, address in zip(names, addresses, strict=True)]
     return (ControlHost(host.name, cloud.control_address), *further)
@@ -187,14 +206,20 @@ def _free_addresses(
 
 
 def _start_members(
-    wanted: CloudSettings, host: HostSettings, others: Sequence[HostSettings], progress: Progress
+    wanted: CloudSettings,
+    host: HostSettings,
+    others: Sequence[HostSettings],
+    progress: Progress,
+    machines: OtherMachines,
 ) -> None:
     """The roles stay with their files meanwhile, which are named for that time."""
+    machines.start_members(wanted, host)
     for other in others:
         config.write(wanted, other.state)
         config.write(config.changed(_with_network(host, other), shares_machine=True), other.state)
     config.write(_with_files(wanted, host), host.state)
     up.bring_up(up.args_of(wanted, host), progress)
+    machines.await_members(wanted, host, progress)
     for store in backup.stores(wanted, host):
         store.upgrade(store.url)
     databases.let_copies_read(wanted, host)
@@ -272,12 +297,30 @@ def _put_back(
         config.write(config.changed(there, roles=other.roles), other.state)
     for each in (host, *others):
         up.bring_up(up.args_of(cloud, each), progress)
-        for directory in (members.etcd_dir(each), members.postgres_dir(each)):
-            trees.remove(directory)
+        _forget_members([each])
     for other in others:
         if Role.NETWORK not in other.roles:
             trees.remove(other.state / "ovn")
         _remove_copies(other)
+
+
+def _end_members(cloud: CloudSettings, hosts: Iterable[HostSettings]) -> None:
+    """Of an attempt whose way back was cut off: they may run yet."""
+    left = [
+        each
+        for each in hosts
+        if members.etcd_dir(each).exists() or members.postgres_dir(each).exists()
+    ]
+    for each in left:
+        keeper.of(cloud, each).stop_units(users.MEMBERS)
+    _forget_members(left)
+
+
+def _forget_members(hosts: Iterable[HostSettings]) -> None:
+    """What etcd and PostgreSQL of a cloud on its files have kept: none of them runs."""
+    for host in hosts:
+        for directory in (members.etcd_dir(host), members.postgres_dir(host)):
+            trees.remove(directory)
 
 
 def _remove_copies(other: HostSettings) -> None:

@@ -37,7 +37,8 @@ from kumoi.hosts.units.releases import Release
 from kumoi.hosts.wires import ranges, sockets, virtual
 
 ENGINES_TIMEOUT_S = 90.0  # Patroni's too, on a machine that has other work to do.
-ROLES_TIMEOUT_S = 60.0  # They are replaced one after the other.
+# They are replaced one after the other, on a machine that has other work to do.
+ROLES_TIMEOUT_S = 180.0
 STORE_TIMEOUT_S = 180.0
 LEADER_TIMEOUT_S = 90.0  # Members copy all of it when they are new.
 HOST_TIMEOUT_S = 30.0
@@ -111,6 +112,8 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
                     sharing.give(cloud, host, _members_here(cloud, host), Clock().now())
             else:
                 pki.require(host)
+                if cloud.control_host(host.name) and not host.has_edge:
+                    sharing.renew(cloud, host, Clock().now())
                 sharing.require(host)
                 if cloud.control_host(host.name) is None:
                     cloud = joining.refreshed(cloud, host)

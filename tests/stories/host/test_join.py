@@ -130,6 +130,11 @@ def test_a_host_that_joined_before_learns_who_the_control_hosts_are(
             here.known_control_hosts.write_text(json.dumps(["https://127.0.0.1:1", later.url]))
             after = await asyncio.to_thread(joining.refreshed, before, here)
         assert after == changed(before, control_hosts=hosts, ha_policy="rebuild")
+        among = (*hosts[:2], ControlHost("early1", "172.24.5.5"))
+        async with secure_host_api(cloud, control_hosts=among) as meanwhile:
+            here.known_control_hosts.write_text(json.dumps([meanwhile.url]))
+            # Being one of them is ordered, and needs more than a list.
+            assert await asyncio.to_thread(joining.refreshed, before, here) == before
         assert users.FENCE not in users.units_here(before, changed(here, roles=("agent",)))
         assert users.FENCE in users.units_here(after, changed(here, roles=("agent",)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from kumoi import config, members
 from kumoi.base.errors import Conflict, Invalid, Permanent
 from kumoi.cli import backup, choice, cluster, copies, replicating, up
+from kumoi.cli.other_machines import NOBODY, OtherMachines
 from kumoi.cli.output import OperatorConsole
 from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings, HostSettings, first_host
@@ -21,7 +22,8 @@ from kumoi.control_host import ControlHost
 from kumoi.engine import copy, feed
 from kumoi.engine.db import Database
 from kumoi.hosts.cluster import databases
-from kumoi.hosts.units import keeper
+from kumoi.hosts.cluster.control_orders import OrderListener
+from kumoi.hosts.units import keeper, users
 
 ALONE = CloudSettings(name="t1", underlay_cidr="10.0.5.0/28", southbound_url="ssl:10.0.5.1:6642")
 NAMES = ("t1-host2", "t1-host3")
@@ -36,6 +38,7 @@ class World:
     is_written: bool = False
     told: list[tuple[str, CloudSettings]] = field(default_factory=list)
     waited: list[str] = field(default_factory=list)
+    others: list[HostSettings] = field(default_factory=list)
 
     @property
     def first(self) -> HostSettings:
@@ -65,9 +68,11 @@ class World:
         if self.fails_at == "roles":
             raise Permanent("api not ready")
 
-    def replicate(self) -> None:
+    def replicate(self, machines: OtherMachines = NOBODY) -> None:
         progress = Progress(OperatorConsole(quiet=True))
-        replicating.replicate(self.settings(self.first), self.first, progress, number=3)
+        replicating.replicate(
+            self.settings(self.first), self.first, progress, number=3, machines=machines
+        )
 
 
 def kept(host: HostSettings) -> list[Path]:
@@ -96,7 +101,7 @@ def world(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     others = [
         HostSettings(name=name, state_dir=str(tmp_path / name), roles=("agent",)) for name in NAMES
     ]
-    made = World([first, *others])
+    made = World([first, *others], others=others)
     for host in made.hosts:
         host.store_dir.mkdir(parents=True)
         host.pipeline_dir.mkdir()
@@ -173,6 +178,81 @@ def test_where_the_first_host_is_without_pipeline_the_others_are(world: World) -
     replicating.share_roles(cloud, first, Progress(OperatorConsole(quiet=True)))
     each = ("network", "api", "worker", "agent")
     assert [world.roles(host) for host in world.hosts[1:]] == [each] * 2
+
+
+class PlayedMachines(OtherMachines):
+    """One host on another machine."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(("t1-host7",), OrderListener("t1", {}))
+        self._world = world
+        self.orders: list[str] = []
+
+    def await_all(self, _progress: Progress, *, anew: bool) -> None:
+        assert anew
+        assert self._world.settings(self._world.first) == ALONE
+        self.orders.append("there")
+
+    def start_members(self, wanted: CloudSettings, *_: Any) -> None:
+        assert wanted.control_host("t1-host7") is not None
+        self.orders.append("members")
+
+    def await_members(self, *_: Any) -> None:
+        assert self._world.told[-1][0] == "t1-host1"
+        self.orders.append("follow")
+
+    def give_roles(self, cloud: CloudSettings, *_: Any, **__: Any) -> None:
+        assert members.have_stores(cloud)
+        self.orders.append("roles")
+
+    def put_back(self, _progress: Progress) -> None:
+        assert self._world.settings(self._world.first).is_replicated
+        self.orders.append("back")
+
+
+def test_a_host_on_another_machine_is_ordered_before_the_first_one_begins(world: World) -> None:
+    world.others.pop()
+    machines = PlayedMachines(world)
+    world.replicate(machines)
+    assert machines.orders == ["there", "members", "follow", "roles"]
+    cloud = world.settings(world.first)
+    assert [host.name for host in cloud.control_hosts] == ["t1-host1", "t1-host2", "t1-host7"]
+
+
+def test_a_host_on_another_machine_goes_back_before_the_first_one(world: World) -> None:
+    world.others.pop()
+    world.fails_at = "roles"
+    machines = PlayedMachines(world)
+    with pytest.raises(Permanent):
+        world.replicate(machines)
+    assert machines.orders == ["there", "members", "follow", "back"]
+    assert world.settings(world.first) == ALONE
+
+
+@dataclass
+class PlayedKeeper:
+    """Sees what there is of the members when they end."""
+
+    host: HostSettings
+    ended: list[tuple[str, bool]]
+
+    def stop_units(self, names: Collection[str]) -> None:
+        assert set(names) == set(users.MEMBERS)
+        self.ended.append((self.host.name, members.etcd_dir(self.host).exists()))
+
+
+def test_members_of_an_attempt_whose_way_back_was_cut_off_end_before_their_files_go(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[tuple[str, bool]] = []
+    monkeypatch.setattr(keeper, "of", lambda _cloud, host: PlayedKeeper(host, ended))
+    for directory in (members.etcd_dir(world.first), members.postgres_dir(world.hosts[1])):
+        directory.mkdir()
+        (directory / "of-another-attempt").touch()
+    world.replicate()
+    assert ended == [("t1-host1", True), ("t1-host2", False)]
+    for host in world.hosts:
+        assert not list(host.state.rglob("of-another-attempt"))
 
 
 def test_roles_keep_their_files_while_the_members_start(world: World) -> None:
@@ -278,7 +358,13 @@ def test_what_was_begun_with_three_does_not_go_on_with_five(
 
 
 def create(*, control_hosts: int) -> None:
-    words = {"address": "", "underlay_interface": None, "name": "t1", "state_dir": None}
+    words: dict[str, Any] = {
+        "address": "",
+        "underlay_interface": None,
+        "on": [],
+        "name": "t1",
+        "state_dir": None,
+    }
     cluster.create(argparse.Namespace(control_hosts=control_hosts, **words))
 
 
@@ -313,7 +399,7 @@ def test_where_postgresql_does_not_say_whether_it_was_written_to_nothing_is_thro
 @pytest.mark.parametrize(
     ("cloud", "number", "message"),
     [
-        (ALONE, 5, "has 3 hosts on this machine, and the control plane is to be on 5"),
+        (ALONE, 5, "has 3 hosts, and the control plane is to be on 5"),
         (ALONE, 2, "may be on 3 or 5 hosts, not 2"),
         (config.changed(ALONE, database_url="postgresql+psycopg://db/k"), 3, "database_url is set"),
     ],
