@@ -14,7 +14,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,15 @@ from kumoi.hosts.install import image, packages
 
 ROOT = Path(__file__).parents[2]
 CACHE = Path("/var/tmp/kumoi-test-cache")
-INCLUDED = (*packages.NEEDED, "ca-certificates", "dbus", "iputils-ping", "python3", "systemd-sysv")
+INCLUDED = (
+    *packages.NEEDED,
+    *packages.FOR_CONTROL_HOSTS,
+    "ca-certificates",
+    "dbus",
+    "iputils-ping",
+    "python3",
+    "systemd-sysv",
+)
 # Nothing of Debian's starts, as `up` has it on a machine where it installs the packages itself.
 PRESET = """set -eu
 mkdir -p "$1/etc/systemd/system-preset"
@@ -45,13 +53,12 @@ LOOP_DEVICES = 64
 LOOP_MAJOR = 7
 BOOT_S = 60.0
 STOP_S = 60.0
-COMMAND_S = 240.0
+COMMAND_S = 900.0  # On a machine that has other work to do.
 CONFIG = """
 lxc.uts.name = {name}
 lxc.rootfs.path = dir:{root}
 lxc.apparmor.profile = unconfined
 lxc.cap.drop =
-lxc.net.0.type = empty
 lxc.tty.max = 0
 lxc.pty.max = 64
 lxc.autodev = 1
@@ -62,6 +69,12 @@ lxc.cgroup.devices.allow = a
 lxc.cgroup2.devices.allow = a
 lxc.signal.halt = SIGRTMIN+3
 lxc.console.logfile = {console}
+"""
+UNPLUGGED = "lxc.net.0.type = empty"
+PLUGGED = """
+lxc.net.0.type = veth
+lxc.net.0.link = {switch}
+lxc.net.0.name = {link}
 """
 
 
@@ -124,7 +137,6 @@ class Machine:
     def start(self) -> None:
         words: list[str | Path] = ["-P", self.home, "-n", self.name, "-f", self.home / "config"]
         run(["lxc-start", *words, "-o", self.home / "lxc.log"])
-        self.await_booted()
 
     def await_booted(self) -> None:
         """Until it starts nothing more, whatever came of it."""
@@ -143,6 +155,10 @@ class Machine:
             lambda: self.pid not in (0, before), within_s=STOP_S, what=f"{self.name} is off and on"
         )
 
+    def power_off(self) -> None:
+        """As by its plug: nothing on it ends first."""
+        run(["lxc-stop", "-k", "-P", self.home, "-n", self.name])
+
     def _attach(self) -> list[str | Path]:
         env = [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")]
         variables: list[str | Path] = []
@@ -155,19 +171,37 @@ class Machine:
 @contextlib.contextmanager
 def machine(name: str) -> Iterator[Machine]:
     """On, and gone at the end, as is what a killed run left."""
+    with machines([name]) as (box,):
+        yield box
+
+
+@contextlib.contextmanager
+def machines(names: Sequence[str], *, switch: str = "", link: str = "") -> Iterator[list[Machine]]:
+    """Several, which boot side by side. With a `switch` each is plugged into it from its first moment, at each boot, by a
+    `link` of that name, which has no address.
+    """
     base = _ensure_base()
-    box = Machine(name, Path("/var/tmp") / name)
-    _remove(box)
-    for part in ("upper", "work", "root", "state", "shared", "devices", name):
+    boxes = [Machine(name, Path("/var/tmp") / name) for name in names]
+    net = PLUGGED.format(switch=switch, link=link) if switch else UNPLUGGED
+    try:
+        for box in boxes:
+            _remove(box)
+            _make(box, base, net)
+            box.start()
+        for box in boxes:
+            box.await_booted()
+        yield boxes
+    finally:
+        for box in boxes:
+            _remove(box)
+
+
+def _make(box: Machine, base: Path, net: str) -> None:
+    for part in ("upper", "work", "root", "state", "shared", "devices", box.name):
         (box.home / part).mkdir(parents=True)
     layers = f"lowerdir={base},upperdir={box.home / 'upper'},workdir={box.home / 'work'}"
     run(["mount", "-t", "overlay", "overlay", "-o", layers, box.home / "root"])
-    try:
-        (box.home / "config").write_text(_config(box))
-        box.start()
-        yield box
-    finally:
-        _remove(box)
+    (box.home / "config").write_text(f"{_config(box)}{net}\n")
 
 
 @contextlib.contextmanager
@@ -181,15 +215,6 @@ def network_switch(name: str) -> Iterator[str]:
         yield name
     finally:
         run(["ip", "link", "delete", name])
-
-
-def plug(box: Machine, switch: str, link: str) -> None:
-    """A link of that name in the machine, without addresses. It ends with the machine, and with its next boot."""
-    end, other = f"{box.name}-{link}", f"{box.name}-{link}x"
-    run(["ip", "link", "delete", end], check=False)  # Of the boot before: it goes later by itself.
-    run(["ip", "link", "add", end, "type", "veth", "peer", "name", other])
-    run(["ip", "link", "set", end, "up", "master", switch])
-    run(["ip", "link", "set", other, "netns", str(box.pid), "name", link])
 
 
 def _config(box: Machine) -> str:
