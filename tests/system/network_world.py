@@ -272,8 +272,10 @@ class World:
         within(NAMESPACES / self.engines.here.name, guard)
 
     def unplug(self, port: PortSpec) -> None:
-        name = namespace(port)
+        """The link goes at once; with its namespace it would go some time later."""
+        name, host = namespace(port), self.engines.here.name
         self.switch.delete_ports([name])
+        process.run(["ip", "-n", host, "link", "delete", "dev", name])
         process.run(["ip", "netns", "delete", name])
         self.plugged.discard(name)
 

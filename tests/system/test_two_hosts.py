@@ -54,6 +54,9 @@ BOUND_S = 30.0
 DEATHS = 8
 """Of proxies and of our processes, while a balancer is asked."""
 PINGS_AT_ONCE, PINGS_FOR_LONG = 2_000, 600_000
+# Of tens of thousands: a switch whose process waited for its turn, a quarter of a second once, has dropped one. A link that
+# is plugged anew, or a switch that starts, costs hundreds.
+STALLED_MOST = 3
 UPGRADE_S = 500.0
 SECOND_NAME = "rack7-blade3.example.org"  # Longer than a link's name may be.
 
@@ -433,7 +436,7 @@ def test_an_upgrade_takes_one_host_after_the_other_and_all_of_it_back(
         pinging.send_signal(signal.SIGINT)
         out, _ = pinging.communicate(timeout=30)
     sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", out)[0])
-    assert sent - received == 0, out
+    assert sent - received <= STALLED_MOST, out
     assert load.calls
     assert [each for each in load.calls if each.trouble] == []
     pair.first.kumoi("upgrade", "finalize")
