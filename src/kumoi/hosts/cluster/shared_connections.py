@@ -33,13 +33,19 @@ class SharedConnections:
         self._others = others
         self._port = port
         self._heard: dict[TcpConnection, float] = {}
+        self._accepted = -1
+        self._told: list[bytes] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.settimeout(0.0)
         self._socket.bind((me, port))
 
     def tell(self) -> None:
-        """What is connected here."""
-        for datagram in datagrams(tickle.established(self._shared)):
+        """What is connected here. While nobody new is, that is what was told before, but for who has left."""
+        accepted = tickle.accepted()
+        if accepted != self._accepted:
+            self._told = [*datagrams(tickle.established(self._shared))]
+            self._accepted = accepted
+        for datagram in self._told:
             for other in self._others:
                 with contextlib.suppress(OSError):  # It may be away, and this host cut off.
                     self._socket.sendto(datagram, (other, self._port))

