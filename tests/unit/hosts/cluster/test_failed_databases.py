@@ -21,13 +21,29 @@ BLOCKS = 200  # Of 512 bytes, for each file that is written.
 BOUND_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Member:
     """Of a RAFT that has no other."""
 
-    serving: subprocess.Popen[bytes]
+    directory: Path
     server: DatabaseServer
-    remote: str
+    serving: subprocess.Popen[bytes] | None = None
+
+    @property
+    def remote(self) -> str:
+        return f"unix:{self.directory}/db.sock"
+
+    def start(self, blocks: int = BLOCKS) -> subprocess.Popen[bytes]:
+        words = [
+            "ovsdb-server",
+            str(self.directory / "nb.db"),
+            f"--remote=p{self.remote}",
+            f"--unixctl={self.server.control}",
+            "--no-chdir",
+        ]
+        limited = f'trap "" XFSZ; ulimit -f {blocks}; exec "$@"'
+        self.serving = subprocess.Popen(["sh", "-c", limited, "sh", *words], cwd=self.directory)
+        return self.serving
 
     def write(self, size: int) -> bool:
         """Whether a switch with a name of that many bytes was made."""
@@ -45,25 +61,17 @@ class Member:
 
 @pytest.fixture
 def member(tmp_path: Path) -> Iterator[Member]:
-    file, control = tmp_path / "nb.db", tmp_path / "control.ctl"
-    process.run(["ovsdb-tool", "create-cluster", file, SCHEMA, f"unix:{tmp_path}/raft"])
-    words = [
-        "ovsdb-server",
-        str(file),
-        f"--remote=punix:{tmp_path}/db.sock",
-        f"--unixctl={control}",
-        "--no-chdir",
-    ]
-    limited = f'trap "" XFSZ; ulimit -f {BLOCKS}; exec "$@"'
-    with subprocess.Popen(["sh", "-c", limited, "sh", *words], cwd=tmp_path) as serving:
-        made = Member(
-            serving, DatabaseServer(NORTHBOUND.schema, control), f"unix:{tmp_path}/db.sock"
-        )
-        try:
-            made.wait(lambda: made.write(1))
-            yield made
-        finally:
-            serving.kill()
+    raft = f"unix:{tmp_path}/raft"
+    process.run(["ovsdb-tool", "create-cluster", tmp_path / "nb.db", SCHEMA, raft])
+    made = Member(tmp_path, DatabaseServer(NORTHBOUND.schema, tmp_path / "control.ctl"))
+    made.start()
+    try:
+        made.wait(lambda: made.write(1))
+        yield made
+    finally:
+        if made.serving is not None:
+            made.serving.kill()
+            made.serving.wait()
 
 
 def test_one_that_works_is_left_alone(member: Member) -> None:
@@ -73,8 +81,27 @@ def test_one_that_works_is_left_alone(member: Member) -> None:
 
 
 def test_one_that_could_not_write_ends(member: Member) -> None:
+    ended = member.serving
+    assert ended is not None
     assert not member.write(BLOCKS * 512)
     member.wait(member.server.has_failed)
     failed_databases.end_failed([member.server])
-    assert member.serving.wait(BOUND_S) == 0
+    assert ended.wait(BOUND_S) == 0
     failed_databases.end_failed([member.server])  # Nobody is there any more.
+
+
+def test_one_that_is_started_where_it_cannot_write_ends_again(member: Member) -> None:
+    """It says that it failed, or has dropped its database."""
+    assert member.serving is not None
+    assert not member.write(BLOCKS * 512)
+    member.wait(member.server.has_failed)
+    member.server.end()
+    member.serving.wait(BOUND_S)
+    again = member.start((member.directory / "nb.db").stat().st_size // 512)
+
+    def is_ended() -> bool:
+        failed_databases.end_failed([member.server])
+        return again.poll() is not None
+
+    member.wait(is_ended)
+    assert again.returncode == 0
