@@ -30,6 +30,7 @@ from kumoi import addresses, members
 from kumoi.base import process, trees
 from kumoi.base.errors import KumoiError
 from kumoi.config import CloudSettings, HostSettings, read
+from kumoi.drill import pushes
 from kumoi.hosts.cluster import databases, leases
 from kumoi.hosts.units import keeper, running
 
@@ -39,13 +40,6 @@ SERVERS = 6
 SETTLED_S = 120.0
 VERIFIED_S = 300.0
 PUSHES = 3
-PUSHED = """\
-servers:
-  web: {image: debian-12, flavor: tiny}
-configure:
-  - {on: web, run: "true"}
-ttl: 1h
-"""
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1_000 + 90 * HOW_MANY)]
 
@@ -92,7 +86,7 @@ class Field:
         """To the pipeline of that host; the commit, and the run that the push was told of. Where no other host takes one in
         time, whoever pushes is told that it is on one disk, and pushes another.
         """
-        (folder / "kumoi.yaml").write_text(PUSHED)
+        (folder / "kumoi.yaml").write_text(pushes.FILE)
         auth = self.user.cloud.config.get_auth_args()
         at = addresses.url(addresses.own(self.cloud, host), self.cloud.pipeline_port)
         login = f"https://{auth['username']}:{auth['password']}@"

@@ -115,3 +115,15 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def in_memory(text: str) -> Iterator[int]:
+    """The descriptor of a file that has no name, with this in it: what reads files alone, reads this."""
+    descriptor = os.memfd_create("in-memory", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "w", closefd=False) as file:
+            file.write(text)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -179,11 +179,17 @@ def words(cloud: CloudSettings, host: HostSettings) -> str:
 @contextlib.contextmanager
 def alone(cloud: CloudSettings, host: HostSettings) -> Iterator[None]:
     """One `up` or `down` of a cloud at a time."""
-    with lock_of(host).open("w") as lock:
+    refusal = f"another command is changing the cloud {cloud.name}: wait until it has ended"
+    with only_one(lock_of(host), refusal):
+        yield
+
+
+@contextlib.contextmanager
+def only_one(lock: Path, refusal: str) -> Iterator[None]:
+    """Raises Conflict with these words where another process has the lock."""
+    with lock.open("w") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:
-            raise Conflict(
-                f"another command is changing the cloud {cloud.name}: wait until it has ended"
-            ) from cause
+            raise Conflict(refusal) from cause
         yield

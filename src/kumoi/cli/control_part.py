@@ -8,11 +8,8 @@ has failed that this machine was a part of: it goes back by itself.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import functools
 import time
-from collections.abc import Iterator
 
 from kumoi import config, members
 from kumoi.base import trees
@@ -30,9 +27,8 @@ from kumoi.hosts.units import rights
 from kumoi.hosts.wires import virtual
 
 WAIT_S = 900.0  # For people, who call a command on each machine.
-AFTERWARDS_S = (
-    20.0  # Of asking a first host that orders nothing, after what was the last, or failed.
-)
+AFTERWARDS_S = 20.0
+"""Of asking a first host that orders nothing, after what was the last, or failed."""
 ASK_EVERY_S = 1.0
 OF_CONTROL = frozenset({Role.NETWORK, Role.API, Role.WORKER, Role.PIPELINE})
 
@@ -42,19 +38,10 @@ def follow(cloud: CloudSettings, here: HostSettings, progress: Progress) -> None
     carried out, and may be called again.
     """
     _require_machine(cloud, here)
-    with _alone(here):
+    # Another one would be ordered the same.
+    refusal = f"`cluster control` is under way on {here.name} already"
+    with choice.only_one(here.state / "control.lock", refusal):
         _follow(cloud, here, progress)
-
-
-@contextlib.contextmanager
-def _alone(here: HostSettings) -> Iterator[None]:
-    """Another one would be ordered the same."""
-    with (here.state / "control.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as cause:
-            raise Conflict(f"`cluster control` is under way on {here.name} already") from cause
-        yield
 
 
 def _follow(cloud: CloudSettings, here: HostSettings, progress: Progress) -> None:

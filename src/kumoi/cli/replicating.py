@@ -29,7 +29,6 @@ from kumoi.hosts.first_use import engines_pki
 from kumoi.hosts.units import keeper, ownership, releases, rights, table, users
 
 SQLITE = "sqlite:///"
-SQLITE_FILES = ("", "-wal", "-shm")  # Who is killed leaves the others beside the first.
 ROWS_OF_PROCESSES = ("audit", "flow", "lease")  # They change while nobody does anything.
 # Of the control hosts, and the pipeline where it is on.
 ROLES_OF_EACH = (Role.API.value, Role.WORKER.value)
@@ -94,7 +93,7 @@ def complete(
     """What is left to do once the stores have moved; again where that was cut off."""
     for store in backup.stores(_with_files(cloud, host), host):
         path = Path(store.url.removeprefix(SQLITE))
-        for beside in SQLITE_FILES:
+        for beside in ownership.STORE_ENDS:  # Who is killed leaves the others beside the first.
             file = path.with_name(f"{path.name}{beside}")
             if file.exists():
                 file.rename(path.with_name(f"{path.name}{MOVED}{beside}"))

@@ -13,10 +13,11 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
+
+from kumoi.base import files
 
 MESSAGE_MAX = 8_192
 ANSWER_MAX = 16_384
@@ -161,21 +162,9 @@ def _tls(certificate: str) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if certificate:
-        with in_memory(certificate) as descriptor:
+        with files.in_memory(certificate) as descriptor:
             context.load_cert_chain(f"/proc/self/fd/{descriptor}")
     return context
-
-
-@contextlib.contextmanager
-def in_memory(text: str) -> Iterator[int]:
-    """The descriptor of a file that has no name, with this in it: what reads files alone, reads this."""
-    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
-    try:
-        with open(descriptor, "w", closefd=False) as file:
-            file.write(text)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _whole(descriptor: int) -> str:

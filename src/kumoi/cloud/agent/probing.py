@@ -15,12 +15,12 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from kumoi.base import log
+from kumoi.base import files, log
 from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
 from kumoi.cloud.agent import health
 from kumoi.cloud.agent.health import Health
-from kumoi.cloud.agent.prober import MESSAGE_MAX, ProbeAnswer, ProbeRequest, in_memory
+from kumoi.cloud.agent.prober import MESSAGE_MAX, ProbeAnswer, ProbeRequest
 from kumoi.cloud.hostapi.load_balancer import BalancerThing, MemberSpec, MonitorSpec, PoolSpec
 
 NO_STATION = Backoff(first_s=0.02, most_s=0.4, factor=1.1, jitter=0.0)
@@ -236,7 +236,7 @@ class ProberProcess:
         with contextlib.ExitStack() as passing:
             descriptors = [opened.fileno()]
             if request.certificate:
-                descriptors.append(passing.enter_context(in_memory(request.certificate)))
+                descriptors.append(passing.enter_context(files.in_memory(request.certificate)))
             socket.send_fds(self._own, [message], descriptors)
 
     def _begin(self) -> None:

@@ -6,11 +6,10 @@ Nothing here takes long: what a key is of, and how large all of it is, was looke
 
 from __future__ import annotations
 
-import os
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
+from kumoi.base import files
 from kumoi.base.errors import Invalid
 
 NEWEST_CIPHERS = frozenset({
@@ -47,9 +46,9 @@ def knows_ciphers(ciphers: str) -> bool:
 def _require(
     load: Callable[[ssl.SSLContext, str], None], pem: str, field: str, reference: str
 ) -> None:
-    with _file(pem) as path:
+    with files.in_memory(pem) as descriptor:
         try:
-            load(_context(), path)
+            load(_context(), f"/proc/self/fd/{descriptor}")
         except ssl.SSLError as cause:
             why = (cause.reason or "it cannot be read").replace("_", " ").lower()
             raise Invalid(
@@ -60,15 +59,3 @@ def _require(
 
 def _context() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-
-
-@contextmanager
-def _file(content: str) -> Iterator[str]:
-    """In memory: OpenSSL reads keys from files only."""
-    descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(content.encode())
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
