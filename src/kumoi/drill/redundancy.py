@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
 import ssl
 import urllib.request
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 
 from kumoi import members
-from kumoi.base import process
 from kumoi.drill.place import DrillHost
-from kumoi.hosts.cluster import succession
-from kumoi.hosts.units import keeper, rights
+from kumoi.hosts.cluster import ovn_members, succession
+from kumoi.hosts.units import keeper
 from kumoi.hosts.units.answering import answers
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
 TIMEOUT_S = 2.0
-OVN = {"ovnnb-db": "OVN_Northbound", "ovnsb-db": "OVN_Southbound"}
-NO_LEADER = re.compile(r"^Leader: unknown|^Status: (?!cluster member)", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -56,12 +51,8 @@ class Redundancy:
 
     def _missing_members(self) -> list[str]:
         first = self.places[0]
-        lacks = [
-            f"{which} on {place.host.name}"
-            for place in self.places
-            for which in OVN
-            if not _follows_ovn(place, which)
-        ]
+        ovn = ovn_members.look(first.cloud, first.host)
+        lacks = [ovn_members.words(each) for each in ovn if not each.is_whole]
         if not first.cloud.is_replicated:
             return lacks
         lacks += [
@@ -100,20 +91,3 @@ def _is_healthy(place: DrillHost, address: str) -> bool:
             return bool(json.load(answer)["health"] == "true")
     except (OSError, ValueError):
         return False
-
-
-def _follows_ovn(place: DrillHost, which: str) -> bool:
-    """Whether a database that is a member of a RAFT knows a leader; one that is alone, or is not here, does."""
-    control = rights.run_dir(place.host, which) / "control.ctl"
-    if not control.exists():
-        return True
-    asked: list[str | Path] = [
-        "ovs-appctl",
-        "--timeout=2",
-        "-t",
-        control,
-        "cluster/status",
-        OVN[which],
-    ]
-    told = process.run(asked, check=False)
-    return told.status != 0 or not NO_LEADER.search(told.out)
