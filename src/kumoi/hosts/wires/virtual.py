@@ -30,7 +30,7 @@ from kumoi.base import namespace, process
 from kumoi.config import CONTROL, CloudSettings, HostSettings, Role
 from kumoi.hosts.units import database_file, running, switch, table
 from kumoi.hosts.units.database_file import RaftMember
-from kumoi.hosts.wires import edge, links, neighbours, sockets
+from kumoi.hosts.wires import edge, links, neighbours, silence, sockets
 from kumoi.members import NORTHBOUND, OVN_DATABASES, SOUTHBOUND, OvnDatabase
 
 OVN_SCHEMAS = Path("/usr/share/ovn")
@@ -52,6 +52,7 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
     processes that still run in an older one of that name must be started again.
     """
     made = links.ensure_namespace(host.name)
+    silence.ensure(host.name)
     neighbours.raise_most()
     ensure_underlay(cloud, host)
     underlay = underlay_bridge(cloud)
