@@ -19,8 +19,8 @@ from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.cloud.domain.host import enrolment
 from kumoi.cloud.store.seal import Seal
 from kumoi.config import CloudSettings, HostSettings, Role
-from kumoi.hosts.cluster import control_orders, databases, ovn_members
-from kumoi.hosts.cluster.control_orders import ControlOrder, ControlStep, OrderListener
+from kumoi.hosts.cluster import databases, order_channel, ovn_members
+from kumoi.hosts.cluster.control_orders import ControlListener, ControlOrder, ControlStep
 from kumoi.hosts.first_use import passwords, sharing
 from kumoi.hosts.units import answering
 
@@ -34,7 +34,7 @@ POLL_S = 0.2
 class OtherMachines:
     """Hosts of these names, in this order; there may be none."""
 
-    def __init__(self, names: Sequence[str], listener: OrderListener) -> None:
+    def __init__(self, names: Sequence[str], listener: ControlListener) -> None:
         self.names = tuple(names)
         self._listener = listener
 
@@ -136,7 +136,7 @@ class OtherMachines:
             time.sleep(POLL_S)
 
 
-NOBODY = OtherMachines((), OrderListener("", {}))
+NOBODY = OtherMachines((), ControlListener("", {}))
 
 
 @contextlib.contextmanager
@@ -147,8 +147,8 @@ def ordered(
         yield NOBODY
         return
     known = _keys(cloud, first)
-    listener = OrderListener(cloud.name, {name: known[name] for name in names if name in known})
-    with control_orders.listening(cloud, first, listener):
+    listener = ControlListener(cloud.name, {name: known[name] for name in names if name in known})
+    with order_channel.listening(cloud, first, listener):
         yield OtherMachines(names, listener)
 
 

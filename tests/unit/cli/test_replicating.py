@@ -22,7 +22,7 @@ from kumoi.control_host import ControlHost
 from kumoi.engine import copy, feed
 from kumoi.engine.db import Database
 from kumoi.hosts.cluster import databases
-from kumoi.hosts.cluster.control_orders import OrderListener
+from kumoi.hosts.cluster.control_orders import ControlListener
 from kumoi.hosts.units import keeper, users
 
 ALONE = CloudSettings(name="t1", underlay_cidr="10.0.5.0/28", southbound_url="ssl:10.0.5.1:6642")
@@ -184,7 +184,7 @@ class PlayedMachines(OtherMachines):
     """One host on another machine."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(("t1-host7",), OrderListener("t1", {}))
+        super().__init__(("t1-host7",), ControlListener("t1", {}))
         self._world = world
         self.orders: list[str] = []
 

@@ -17,12 +17,12 @@ from kumoi import members
 from kumoi.base.errors import Conflict, Permanent, Transient
 from kumoi.cloud.hostapi.client import tls_context
 from kumoi.config import CloudSettings, HostSettings, first_host
-from kumoi.hosts.cluster import control_orders
+from kumoi.hosts.cluster import control_orders, order_channel
 from kumoi.hosts.cluster.control_orders import (
+    ControlListener,
     ControlOrder,
     ControlReport,
     ControlStep,
-    OrderListener,
 )
 from kumoi.hosts.first_use import pki
 from kumoi.hosts.first_use.pki import Authority
@@ -41,7 +41,7 @@ MEMBERS = ControlOrder(id="a", step=ControlStep.MEMBERS, files={"pki/ca.key": b"
 class Ordering:
     """A first host that may order the second and third; the fourth is a host as well."""
 
-    listener: OrderListener
+    listener: ControlListener
     first: HostSettings
     others: dict[str, HostSettings]
 
@@ -71,8 +71,8 @@ def ordering(tmp_path: Path) -> Iterator[Ordering]:
     assert authority is not None
     others = {name: host_with_certificate(authority, name, tmp_path) for name in NAMES}
     keys = {name: key_of(others[name]) for name in NAMES[:2]}
-    listener = OrderListener(CLOUD.name, keys)
-    with control_orders.listening(CLOUD, first, listener):
+    listener = ControlListener(CLOUD.name, keys)
+    with order_channel.listening(CLOUD, first, listener):
         yield Ordering(listener, first, others)
 
 
@@ -138,7 +138,7 @@ def test_who_answers_without_the_authoritys_certificate_is_not_believed(
 def test_who_sends_no_line_keeps_nobody_waiting(ordering: Ordering) -> None:
     where = (CLOUD.control_address, members.ORDERS_PORT)
     with contextlib.ExitStack() as opened:
-        for _ in range(control_orders.CALLERS_MAX - 2):
+        for _ in range(order_channel.CALLERS_MAX - 2):
             opened.enter_context(socket.create_connection(where))
         with socket.create_connection(where) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -148,6 +148,6 @@ def test_who_sends_no_line_keeps_nobody_waiting(ordering: Ordering) -> None:
 def test_two_commands_do_not_order_at_once(ordering: Ordering) -> None:
     with (
         pytest.raises(Permanent, match="port 8011"),
-        control_orders.listening(CLOUD, ordering.first, ordering.listener),
+        order_channel.listening(CLOUD, ordering.first, ordering.listener),
     ):
         pass
