@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -117,7 +117,8 @@ def run(args: argparse.Namespace) -> int:
             missing=missing_walls(host),
             lists_servers=lists_servers,
         )
-        for line in store.words:
+        near = {host.name, *others}
+        for line in (*store.words, *stores_words.lacking(store), *hosts_words(hosts, near)):
             console().print(Text(line, style="red"))
         for each in ovn:
             console().print(ovn_members.words(each))
@@ -285,10 +286,28 @@ def _rows(cloud: CloudSettings, host: HostSettings) -> dict[str, dict[str, Any]]
             "disk_gib": row.disk_gib,
             "address": row.address,
             "reason": row.disabled_reason,
+            "seen_at": row.seen_at.isoformat(timespec="seconds"),
             "servers": row.servers_claimed,
         }
         for row in rows
     }
+
+
+def hosts_words(hosts: Sequence[Mapping[str, Any]], near: Collection[str]) -> list[str]:
+    """What an operator must know of hosts that are on other machines than these, and of their releases."""
+    found = [
+        f"{row['name']}, on another machine, was heard of last at {row['seen_at']}, of release {row['release']}: "
+        "look there, sudo ./kumoi status"
+        for row in hosts
+        if row["state"] != "up" and row["name"] not in near
+    ]
+    releases: dict[str, list[str]] = {}
+    for row in hosts:
+        releases.setdefault(row["release"], []).append(row["name"])
+    if len(releases) > 1:
+        each = "; ".join(f"{release}: {', '.join(names)}" for release, names in releases.items())
+        found.append(f"Hosts are of {len(releases)} releases ({each}): sudo ./kumoi upgrade plan")
+    return found
 
 
 def _unlisted_servers(host: HostSettings, servers: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from kumoi import members
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts.cluster import databases, leases
+from kumoi.hosts.cluster import leases, succession
 
 GOES_ON = (
     "Servers, their networks and floating IPs go on, and the APIs show what was there. Nothing can be created, changed "
@@ -20,12 +20,14 @@ GOES_ON = (
 @dataclass(frozen=True, slots=True)
 class ShownStores:
     """By their hosts' names: `leader` of PostgreSQL is "" when none takes writes, `etcd` are the members that know who
-    leads it. `words` are what an operator must know; none where all is well.
+    leads it. `words` are what an operator must know; none where all is well. `lacks` is what they lack to bear the loss of
+    a host.
     """
 
     leader: str
     etcd: tuple[str, ...]
     words: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
 
 
 def look(cloud: CloudSettings, host: HostSettings) -> ShownStores:
@@ -37,11 +39,12 @@ def look(cloud: CloudSettings, host: HostSettings) -> ShownStores:
         return ShownStores("", (), (f"The stores cannot be asked: {error}",))
     with contextlib.closing(client), ThreadPoolExecutor(2) as threads:
         asked = threads.submit(client.answering)
-        found = databases.look(cloud, host)
+        found = succession.look(cloud, host)
         said = {member.partition(":")[0]: leads for member, leads in asked.result().items()}
     answering = [each.name for each in cloud.control_hosts if each.address in said]
     led = tuple(each.name for each in cloud.control_hosts if said.get(each.address))
-    return ShownStores(found.leader, led, words(cloud, found.leader, led, answering))
+    said_of_all = words(cloud, found.leader, led, answering)
+    return ShownStores(found.leader, led, said_of_all, found.missing if found.leader else ())
 
 
 def words(
@@ -71,6 +74,13 @@ def words(
         )
         found.append(f"PostgreSQL takes no changes {why}. {GOES_ON}")
     return tuple(found)
+
+
+def lacking(stores: ShownStores) -> tuple[str, ...]:
+    """What an operator must know of stores that take changes now, and would not if a host were lost."""
+    if not stores.lacks:
+        return ()
+    return (f"The stores do not bear the loss of a host now, they lack: {'; '.join(stores.lacks)}",)
 
 
 def _and(names: list[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kumoi.cli import stores_words
+from kumoi.cli.stores_words import ShownStores
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.control_host import ControlHost
 
@@ -44,6 +45,13 @@ def test_without_all_of_etcd_two_are_to_be_started() -> None:
 def test_a_leader_that_is_being_replaced_is_no_matter_of_etcds() -> None:
     (line,) = stores_words.words(CLOUD, "", NAMES, NAMES)
     assert "another is chosen" in line
+
+
+def test_stores_that_would_have_no_leader_if_theirs_were_lost_are_said_to() -> None:
+    lacks = ("Patroni's word in etcd that b may take over from a",)
+    (line,) = stores_words.lacking(ShownStores("a", NAMES, (), lacks))
+    assert "do not bear the loss of a host now, they lack: Patroni's word" in line
+    assert stores_words.lacking(ShownStores("a", NAMES, ())) == ()
 
 
 def test_a_cloud_of_one_host_has_no_such_stores() -> None:

@@ -6,12 +6,17 @@ taken by the one that comes instead, at the same address under the same name (de
 
 from __future__ import annotations
 
+import time
+
 from kumoi import members
 from kumoi.base.errors import Conflict
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.control_host import ControlHost
-from kumoi.hosts.cluster import databases, leases, ovn_members
+from kumoi.hosts.cluster import databases, leases, ovn_members, succession
+from kumoi.hosts.cluster.succession import Succession
 
+NAMED_WITHIN_S = 30.0  # Several rounds of Patroni's loop.
+POLL_S = 0.5
 CHANGE_S = 10.0  # Of etcd's members: a round of its consensus, with the disk.
 
 
@@ -19,6 +24,24 @@ def require_others(cloud: CloudSettings, here: HostSettings, lost: ControlHost) 
     """Raises Conflict unless all others are there: what is given up counts no more, so the next loss would be one too
     many.
     """
+    _require_members(cloud, here, lost)
+    deadline = time.monotonic() + NAMED_WITHIN_S
+    while unnamed := _unnamed(cloud, succession.look(cloud, here), lost):
+        if time.monotonic() > deadline:
+            raise Conflict(
+                f"Patroni has not written to etcd that {' and '.join(unnamed)} may take over, so nobody would: "
+                "sudo ./kumoi cluster status says when it has"
+            )
+        time.sleep(POLL_S)
+
+
+def _unnamed(cloud: CloudSettings, stores: Succession, lost: ControlHost) -> list[str]:
+    """Those that Patroni would not let lead if the leader were lost, too; it says so some seconds after they follow."""
+    named = {stores.leader, *stores.successors}
+    return [each.name for each in cloud.control_hosts if each != lost and each.name not in named]
+
+
+def _require_members(cloud: CloudSettings, here: HostSettings, lost: ControlHost) -> None:
     etcd = leases.open_etcd(cloud, here).answering()
     stores = databases.look(cloud, here)
     following = {stores.leader, *stores.followers}

@@ -30,7 +30,8 @@ class Succession:
 
 def look(cloud: CloudSettings, host: HostSettings) -> Succession:
     names = [each.name for each in cloud.control_hosts]
-    return judge(names, databases.look(cloud, host), _note(cloud, host))
+    found = databases.look(cloud, host)
+    return judge(names, found, _note(cloud, host) if found.leader else "")
 
 
 def judge(names: Sequence[str], found: Members, note: str) -> Succession:
