@@ -36,6 +36,9 @@ PER_ENVIRONMENT = {"routers": 1, "security_groups": 4, "security_group_rules": 2
 each group of servers that is reached from outside; each begins with two rules.
 """
 POLL_S = 0.1
+SILENT_S = (
+    120.0  # An image that was sent is looked through, on a machine that has other work to do.
+)
 FIRST_FLOATING = 10  # The addresses before it are for the machine and for later use.
 
 
@@ -56,7 +59,7 @@ FLAVORS = (
 
 
 def connect(entry: Mapping[str, Any]) -> Connection:
-    """A connection by an entry of clouds.yaml."""
+    """A connection by an entry of clouds.yaml. A call whose answer does not come raises ClientException."""
     import openstack  # noqa: PLC0415 - half a second, and not every command needs it
 
     return openstack.connection.Connection(
@@ -65,6 +68,7 @@ def connect(entry: Mapping[str, Any]) -> Connection:
         identity_api_version=entry["identity_api_version"],
         cacert=entry["cacert"],
         app_name="kumoi",
+        api_timeout=SILENT_S,
     )
 
 
