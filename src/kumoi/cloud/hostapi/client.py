@@ -34,6 +34,7 @@ CHUNK_BYTES = 1 << 20
 RETRY = Backoff(first_s=0.2, most_s=5.0)  # Between calls that do not reach the control plane.
 TIMEOUT = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
 _NOT_FOUND, _NOT_NOW = httpx.codes.NOT_FOUND, httpx.codes.SERVICE_UNAVAILABLE
+_REFUSED = httpx.codes.CONFLICT
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -200,7 +201,7 @@ class HttpUpstream:
         params: Mapping[str, str | int] | None = None,
         timeout: httpx.Timeout = TIMEOUT,  # noqa: ASYNC109 - of each of them
     ) -> httpx.Response:
-        """The answer of the first that gives one; of the last where none can help now."""
+        """The answer of the first that gives one; of the last where none can help now, or all refuse this host."""
         for url, others in self._in_turn():
             try:
                 answer = await self._client(url).request(
@@ -211,6 +212,8 @@ class HttpUpstream:
                 if not others:
                     raise
                 continue
+            if answer.status_code == _REFUSED and others:
+                continue  # It may be of the release before, and the next one of this host's.
             if answer.status_code != _NOT_NOW:
                 return answer
             self._leave(url)
@@ -277,7 +280,7 @@ def read_known(path: Path) -> list[str]:
 
 def _check_accepted(answer: httpx.Response) -> None:
     """Raises HostRefused, or HTTPStatusError for any other answer that is no success."""
-    if answer.status_code == httpx.codes.CONFLICT:
+    if answer.status_code == _REFUSED:
         raise HostRefused(msgspec.json.decode(answer.content, type=ErrorEnvelope).error.message)
     answer.raise_for_status()
 

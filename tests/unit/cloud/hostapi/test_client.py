@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kumoi.base.errors import Transient
-from kumoi.cloud.hostapi.client import HttpUpstream
+from kumoi.cloud.hostapi.client import HostRefused, HttpUpstream
 from kumoi.cloud.hostapi.hello import PATH, Hello, HostHello
 from kumoi.cloud.hostapi.messages import ImageContent
 from kumoi.cloud.hostapi.things import WantedThings
@@ -45,6 +45,7 @@ class ControlHost:
 
     port: int = field(default_factory=free_port)
     helps: bool = True
+    refuses: bool = False
     told_urls: tuple[str, ...] = ()
     asked: list[str] = field(default_factory=list)
     is_asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,6 +69,8 @@ class ControlHost:
             f"/images/{IMAGE.id}": CONTENT,
         }[path]
         answer = Response(content, 200) if self.helps else Response(b"{}", 503)
+        if self.refuses:
+            answer = Response(b'{"error": {"message": "newer than the control plane"}}', 409)
         await answer(scope, receive, send)
 
 
@@ -115,6 +118,16 @@ async def test_where_none_can_help_the_call_is_to_be_made_again() -> None:
         with pytest.raises(Transient):
             await upstream.hello(HELLO)
     assert [host.asked for host in hosts] == [["/hello"], ["/hello"]]
+
+
+async def test_one_of_the_release_before_that_refuses_a_newer_host_is_not_the_only_one() -> None:
+    """While a cloud is upgraded, this host's own control host accepts it."""
+    older, newer = ControlHost(refuses=True), ControlHost()
+    async with serving(older, newer), HttpUpstream([older.url, newer.url], tls=False) as upstream:
+        await upstream.hello(HELLO)
+        newer.refuses = True
+        with pytest.raises(HostRefused, match="newer than the control plane"):
+            await upstream.hello(HELLO)
 
 
 async def test_an_image_comes_from_whoever_has_it(tmp_path: Path) -> None:
