@@ -419,9 +419,15 @@ async def _copies(cloud: CloudSettings, host: HostSettings, activation: Activati
 
 
 def _cloud_store(cloud: CloudSettings, host: HostSettings, *, follows: bool = False) -> Database:
+    from kumoi.cloud.domain.host import cluster_version
     from kumoi.cloud.store.migrations import FOLDER
 
-    return _open_store(members.cloud_database(cloud, host), host.wake_dir, FOLDER, follows=follows)
+    url = members.cloud_database(cloud, host)
+    database = _open_store(url, host.wake_dir, FOLDER, follows=follows)
+    following = database.following() if follows else contextlib.nullcontext()
+    with following, database.read() as connection:
+        cluster_version.require(connection)
+    return database
 
 
 def _open_store(url: str, wake_dir: Path, migrations: Path, *, follows: bool = False) -> Database:

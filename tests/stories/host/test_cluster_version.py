@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import kumoi
-from kumoi.base.errors import Conflict
+from kumoi.base.errors import Conflict, Permanent
 from kumoi.cloud.domain.host import cluster_version as domain
 from kumoi.cloud.hostapi.hello import PATH, PROTOCOL
 from kumoi.cloud.store.host import cluster_version as store
@@ -79,3 +79,16 @@ def test_a_cloud_that_was_finalized_at_a_newer_release_is_not_taken_below_it(
                 finalize(cloud)
         with cloud.database.read() as connection:
             assert domain.release(connection) == kumoi.__version__
+
+
+def test_roles_of_a_control_host_that_was_off_do_not_act_below_what_was_finalized(
+    cloud: RunningCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with put_back(cloud):
+        finalize(cloud)
+        with cloud.database.read() as connection:
+            domain.require(connection)
+            monkeypatch.setattr(kumoi, "__version__", "0.0.1")
+            with pytest.raises(Permanent, match=r"this is 0\.0\.1: sudo \./kumoi up here"):
+                domain.require(connection)
+            monkeypatch.undo()

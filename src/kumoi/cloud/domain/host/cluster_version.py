@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 import kumoi
 from kumoi.base import log
-from kumoi.base.errors import Conflict
+from kumoi.base.errors import Conflict, Permanent
 from kumoi.base.release import numbers
 from kumoi.cloud.store.host import cluster_version as store
 from kumoi.cloud.store.host import host as hosts
@@ -28,6 +28,18 @@ def release(connection: Connection) -> str:
 def is_below(release_id: str, finalized: str) -> bool:
     """Whether a release, by its id such as "1.2.0-3f2a", is older than the one that was finalized."""
     return numbers(release_id.partition("-")[0]) < numbers(finalized)
+
+
+def require(connection: Connection) -> None:
+    """Called by a role that starts and changes the store. Raises Permanent where the cloud was finalized at a newer
+    release: a control host that was off meanwhile does not act as before.
+    """
+    own, finalized = kumoi.__version__, release(connection)
+    if numbers(finalized) > numbers(own):
+        raise Permanent(
+            f"the cloud was finalized at release {finalized}, and this is {own}: sudo ./kumoi up here, in a checkout of "
+            f"{finalized}"
+        )
 
 
 def finalize(connection: Connection, now: datetime) -> str:
