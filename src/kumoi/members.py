@@ -31,7 +31,9 @@ POSTGRES_PORT = 5432
 PATRONI_PORT = 8008
 COPIES_PORT = 8009
 CONNECTIONS_PORT = 8010  # UDP, of `health`.
-ORDERS_PORT = 8011  # Of the first host, while `cluster create` gives others the control plane.
+ORDERS_PORT = (
+    8011  # Of the first host, while `cluster create` or `upgrade` orders others something.
+)
 # A leader of etcd gives each lease its whole time again, and this: whoever leads PostgreSQL and is lost
 # together with etcd's leader is replaced so much later.
 HEARTBEAT_MS, ELECTION_MS = 200, 1_000

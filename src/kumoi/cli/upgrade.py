@@ -1,4 +1,7 @@
-"""`kumoi upgrade`: the cloud goes to this checkout's release while everybody works, and can go back."""
+"""`kumoi upgrade`: the cloud goes to this checkout's release while everybody works, and can go back.
+
+On the cloud's first host it says whose turn it is; on another machine it waits for that (cli/upgrade_part.py).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,15 @@ from rich.text import Text
 
 from kumoi import config, members
 from kumoi.base.errors import Conflict, NotFound
-from kumoi.cli import choice, upgrading
+from kumoi.cli import choice, upgrade_machines, upgrade_part, upgrading
 from kumoi.cli.output import console, say, say_json, table
 from kumoi.cli.progress import Progress
 from kumoi.cli.upgrading import Plan
 from kumoi.cloud.domain.host import cluster_version
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database, now
+from kumoi.hosts.cluster.upgrade_orders import UpgradeAction
+from kumoi.hosts.units import releases
 
 WATCH_S = 60.0
 STEPS = (
@@ -71,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 def plan(args: argparse.Namespace) -> int:
     """0 when it may begin."""
-    cloud, first = _chosen(args)
+    cloud, first = _with_store(args)
     found = upgrading.plan(cloud, first)
     if args.json:
         steps = [{"step": step, "why": why, "waits_for": waits} for step, why, waits in STEPS]
@@ -86,13 +91,22 @@ def plan(args: argparse.Namespace) -> int:
 
 def run_(args: argparse.Namespace) -> int:
     """Repeatable: what is done already is not done again."""
-    cloud, first = _chosen(args)
+    cloud, here = choice.existing(args)
     progress = Progress()
-    left = upgrading.run(cloud, first, progress, watch_s=args.watch)
-    words = choice.words(cloud, first)
+    if not config.is_first(cloud, here):
+        upgrade_part.follow(cloud, here, UpgradeAction.RUN, progress)
+        progress.say(
+            f"{here.name} is of {releases.release_id()}. On the first host: finalize, or rollback"
+        )
+        return 0
+    names = upgrading.on_machines(cloud, here)
+    ordered = upgrade_machines.ordered(cloud, here, names, UpgradeAction.RUN, releases.release_id())
+    with ordered as machines:
+        left = upgrading.run(cloud, here, progress, watch_s=args.watch, machines=machines)
+    words = choice.words(cloud, here)
     for host in left.elsewhere:
-        progress.say(f"On {host.name}, in a checkout of this release: sudo ./kumoi up")
-    progress.say(f"The hosts of this machine are of {left.target}. What to do next:")
+        progress.say(f"{host.name}, {_to_do(left, host)}")
+    progress.say(f"The hosts that are up are of {left.target}. What to do next:")
     progress.say(f"  sudo ./kumoi upgrade finalize{words}    when you are content")
     progress.say(f"  sudo ./kumoi upgrade rollback{words}    back to the release before")
     return 0
@@ -100,18 +114,24 @@ def run_(args: argparse.Namespace) -> int:
 
 def rollback(args: argparse.Namespace) -> int:
     """The stores keep their new tables, which the older release bears."""
-    cloud, first = _chosen(args)
-    wanted = upgrading.older(cloud, first, args.to)
-    finalized = _finalized(cloud, first)
+    cloud, here = choice.existing(args)
+    progress = Progress()
+    if not config.is_first(cloud, here):
+        upgrade_part.follow(cloud, here, UpgradeAction.ROLLBACK, progress, wanted=args.to)
+        return 0
+    wanted = upgrading.older(cloud, here, args.to)
+    finalized = _finalized(cloud, here)
     if finalized and cluster_version.is_below(wanted, finalized):
         raise Conflict(f"the cloud was finalized at {finalized}: it does not go back to {wanted}")
-    done = upgrading.go_back(cloud, first, wanted, Progress())
+    names = upgrading.on_machines(cloud, here)
+    with upgrade_machines.ordered(cloud, here, names, UpgradeAction.ROLLBACK, wanted) as machines:
+        done = upgrading.go_back(cloud, here, wanted, progress, machines)
     say(f"{', '.join(done)} {'is' if len(done) == 1 else 'are'} of {wanted} again")
     return 0
 
 
 def finalize(args: argparse.Namespace) -> int:
-    cloud, first = _chosen(args)
+    cloud, first = _with_store(args)
     with _store(cloud, first) as database, database.write() as connection:
         release = cluster_version.finalize(connection, now(connection))
     say(
@@ -132,6 +152,7 @@ def _show(found: Plan) -> None:
             "host": host.name,
             "control host": "yes" if host.is_control else "",
             "runs": list(host.releases) or "nothing",
+            "heard of": "" if host.path else host.seen or "never",
             "to do": _to_do(found, host),
         }
         for host in found.hosts
@@ -142,17 +163,24 @@ def _show(found: Plan) -> None:
 
 
 def _to_do(found: Plan, host: upgrading.HostRelease) -> str:
-    if host.is_of(found.target):
-        return "nothing"
-    return "upgrade" if host.path else "there: sudo ./kumoi up"
+    """In words, for people."""
+    if host.path:
+        return "nothing" if host.is_of(found.target) else "upgrade"
+    if not host.is_up:
+        return "off: when it is back, sudo ./kumoi up there in a checkout of this release"
+    return "there: sudo ./kumoi upgrade run"
 
 
-def _chosen(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
-    cloud, first = choice.existing(args)
-    if not config.is_first(cloud, first):
-        message = f"{first.name} has joined the cloud {cloud.name}: on it, `sudo ./kumoi up` is the upgrade, after the first host's"
-        raise NotFound("store", cloud.name, message=message)
-    return cloud, first
+def _with_store(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
+    """Of a control host on any machine. Raises NotFound where it is none."""
+    cloud, here = choice.existing(args)
+    if not config.is_first(cloud, here) and cloud.control_host(here.name) is None:
+        raise NotFound(
+            "store",
+            cloud.name,
+            message=f"{here.name} has none of the stores of {cloud.name}: call this on a control host",
+        )
+    return cloud, here
 
 
 def _finalized(cloud: CloudSettings, first: HostSettings) -> str:
@@ -168,7 +196,13 @@ def _store(cloud: CloudSettings, first: HostSettings) -> contextlib.closing[Data
 Act = Callable[[argparse.Namespace], int]
 ACTIONS: dict[str, tuple[Act, str]] = {
     "plan": (plan, "what would be done on which host, in which order, and why"),
-    "run": (run_, "upgrade every host of this machine, one after the other, each until it is well"),
-    "rollback": (rollback, "all of it back to the release before, hosts first, control plane last"),
+    "run": (
+        run_,
+        "upgrade every host, one after the other, each until it is well; on each machine",
+    ),
+    "rollback": (
+        rollback,
+        "all of it back to the release before, hosts first, control plane last; on each machine",
+    ),
     "finalize": (finalize, "the upgrade is over: no host of an older release may act any more"),
 }

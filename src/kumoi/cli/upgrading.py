@@ -2,7 +2,7 @@
 
 Each step is done when a look at the cluster says so, so the same call goes on after a kill anywhere. A step
 that doubts stops the rest and leaves what runs: an operator sees the fault before anything is taken back.
-`kumoi upgrade` calls this on the first host.
+`kumoi upgrade` calls this on the first host. Hosts on other machines have their turns there (cli/upgrade_part.py).
 """
 
 from __future__ import annotations
@@ -10,34 +10,39 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+import kumoi
+from kumoi.base import files
 from kumoi.base.errors import Conflict, KumoiError, Permanent, Transient
-from kumoi.base.process import ProcessFailed
-from kumoi.cli import choice, status, up
+from kumoi.base.files import Promise
+from kumoi.base.release import numbers
+from kumoi.cli import choice, cloud_store, status, up
 from kumoi.cli.progress import Progress, ProgressStage
+from kumoi.cli.upgrade_machines import NOBODY, UpgradeMachines
 from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.store.host.host import UP, Host
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.engine.db import Database
-from kumoi.hosts.cluster import databases, handover
+from kumoi.hosts.cluster import databases, handover, succession
+from kumoi.hosts.cluster.succession import Succession
 from kumoi.hosts.install import image
 from kumoi.hosts.units import releases, running
-from kumoi.members import cloud_database
 
 SETTLED_S = 60.0  # What a killed command left on its way goes on by itself.
 WELL_TIMEOUT_S = 120.0  # The processes before answer who is connected for up to 60 s.
 POLL_S = 1.0
 FREE_MIN_BYTES = 1 << 30  # For a release that cannot share its packages, and for logs.
 RUNS, FAULTY = "ACTIVE", "ERROR"
+NO_STORES = Succession("", (), (), ())  # Of a cloud whose stores are files.
 
 
 @dataclass(frozen=True, slots=True)
 class HostRelease:
     """A host and what it runs: `releases` are ids of releases where it is on this machine, else what it
-    said last. `path` is its state directory, empty elsewhere.
+    said last. `path` is its state directory, empty elsewhere. `seen` is when it was heard of last, in ISO 8601.
     """
 
     name: str
@@ -45,6 +50,7 @@ class HostRelease:
     is_up: bool
     releases: tuple[str, ...]
     path: str = ""
+    seen: str = ""
 
     def is_of(self, release_id: str) -> bool:
         """Of another machine's host the version alone is known."""
@@ -71,13 +77,13 @@ class Plan:
 
 def plan(cloud: CloudSettings, first: HostSettings) -> Plan:
     """Changes nothing."""
-    members = databases.look(cloud, first) if cloud.is_replicated else databases.Members("", ())
+    stores = succession.look(cloud, first) if cloud.is_replicated else NO_STORES
     here = _here(cloud, first)
     rows = {row.id: row for row in _rows(cloud, first)}
     found = []
-    for name in sorted({*here, *rows}, key=lambda name: _turn(cloud, first, members.leader, name)):
+    for name in sorted({*here, *rows}, key=lambda name: _turn(cloud, first, stores.leader, name)):
         row, host = rows.get(name), here.get(name)
-        ran = _running(host) if host else (() if row is None else (row.version,))
+        ran = running_releases(host) if host else (() if row is None else (row.version,))
         found.append(
             HostRelease(
                 name=name,
@@ -85,21 +91,36 @@ def plan(cloud: CloudSettings, first: HostSettings) -> Plan:
                 is_up=row is not None and row.state == UP,
                 releases=ran,
                 path=host.state_dir if host else "",
+                seen=row.seen_at.isoformat(timespec="seconds") if row else "",
             )
         )
-    return Plan(releases.release_id(), tuple(found), tuple(_doubts(cloud, first, found, members)))
+    target = releases.release_id()
+    doubts = (*_doubts(cloud, first, found, stores), *_doubts_elsewhere(found, target))
+    return Plan(target, tuple(found), doubts)
 
 
-def run(cloud: CloudSettings, first: HostSettings, progress: Progress, *, watch_s: float) -> Plan:
-    """Every host of this machine; the plan of what is left. `watch_s` is how long the first host that is no
-    control host is looked at before the next one's turn. Raises Conflict where something is half broken before
-    anything changes, and Permanent where a step is in doubt.
+def on_machines(cloud: CloudSettings, first: HostSettings) -> list[str]:
+    """Names of the hosts on other machines that are up: each has a turn there."""
+    here = _here(cloud, first)
+    return [row.id for row in _rows(cloud, first) if row.id not in here and row.state == UP]
+
+
+def run(
+    cloud: CloudSettings,
+    first: HostSettings,
+    progress: Progress,
+    *,
+    watch_s: float,
+    machines: UpgradeMachines = NOBODY,
+) -> Plan:
+    """Every host of this machine, and those on `machines`; the plan of what is left. `watch_s` is how long the first
+    host that is no control host is looked at before the next one's turn. Raises Conflict where something is half broken
+    before anything changes, and Permanent where a step is in doubt.
     """
-    with progress.stage("look at every host") as stage:
-        looked = _settled(cloud, first, stage)
-        if looked.doubts:
-            raise Conflict(f"{'; '.join(looked.doubts)}. Mend that, then call this again")
-        stage.note(f"{len(looked.to_do)} of {len(looked.hosts)} hosts to do")
+    looked = _look(cloud, first, progress)
+    if machines.names:
+        machines.await_all(progress)
+        looked = _look(cloud, first, progress)  # People may have taken minutes.
     here = _here(cloud, first)
     with progress.stage("release on each host") as stage:
         for host in here.values():
@@ -107,23 +128,39 @@ def run(cloud: CloudSettings, first: HostSettings, progress: Progress, *, watch_
         stage.note(looked.target)
     with progress.stage("stores expand"):
         up.ensure_stores(first, releases.install(first.release_dir))
+    _note_of_way_back(first).unlink(missing_ok=True)
     servers = _servers(cloud, first, RUNS)
     is_watched = False
-    for each in looked.to_do:
+    for each in looked.hosts:
+        if each not in looked.to_do and each.name not in machines.names:
+            continue
         progress.say(f"Host {each.name}:")
-        host = here[each.name]
         try:
-            _hand_over(cloud, host, progress)
-            up.bring_up(up.args_of(cloud, host), progress)
+            if each.path:
+                hand_over(cloud, here[each.name], progress)
+                up.bring_up(up.args_of(cloud, here[each.name]), progress)
+            else:
+                machines.take_turn(each.name, progress)
+            with progress.stage("well again") as stage:
+                wait_until_well(partial(_trouble, cloud, first, each.name, servers), stage)
         except KumoiError as cause:
             raise _in_doubt(each.name, str(cause), "run") from cause
-        with progress.stage("well again") as stage:
-            trouble = partial(_trouble, cloud, first, each.name, servers)
-            _wait_until_well(each.name, trouble, "run", stage)
-            if not each.is_control and not is_watched:
-                is_watched = True
+        if not each.is_control and not is_watched:
+            is_watched = True
+            with progress.stage("watched alone"):
                 _watch(cloud, first, each.name, servers, watch_s)
+    machines.end()
     return plan(cloud, first)
+
+
+def _look(cloud: CloudSettings, first: HostSettings, progress: Progress) -> Plan:
+    """Raises Conflict where something is half broken."""
+    with progress.stage("look at every host") as stage:
+        looked = _settled(cloud, first, stage)
+        if looked.doubts:
+            raise Conflict(f"{'; '.join(looked.doubts)}. Mend that, then call this again")
+        stage.note(f"{len(looked.to_do)} of {len(looked.hosts)} hosts to do here")
+    return looked
 
 
 def _settled(cloud: CloudSettings, first: HostSettings, stage: ProgressStage) -> Plan:
@@ -136,70 +173,140 @@ def _settled(cloud: CloudSettings, first: HostSettings, stage: ProgressStage) ->
 
 
 def older(cloud: CloudSettings, first: HostSettings, wanted: str = "") -> str:
-    """The id of the release to go back to: the one named, or the one used last before the newest that any host of this
-    machine runs. So a way back that was cut off goes on. Raises Conflict when it is not there.
+    """The id of the release to go back to: the one named; that of a way back that was cut off; else the one used last
+    before the newest that is here. Raises Conflict when it is not there, and where no host runs the newest: the hosts
+    went back from it already, or never came to it.
     """
-    current = {each for host in _here(cloud, first).values() for each in _running(host)}
-    there = sorted(
-        (path for path in first.release_dir.glob("[0-9]*-*") if path.is_dir()),
-        key=lambda path: path.stat().st_mtime,
-        reverse=True,
-    )
-    names = [path.name for path in there]
+    names = _installed(first)
     if wanted and wanted not in names:
         raise Conflict(f"there is no release {wanted}: {', '.join(names)}")
+    note = _note_of_way_back(first)
+    begun = note.read_text().strip() if note.exists() else ""
+    if wanted or begun in names:
+        return wanted or begun
+    current = {each for host in _here(cloud, first).values() for each in running_releases(host)}
     newest = next((number for number, name in enumerate(names) if name in current), -1)
     left = names[newest + 1 :]
-    if not wanted and not left:
+    if newest > 0:
+        further = (
+            f". From {names[newest]} it would go back to {left[0]}; if that is meant: upgrade rollback --to {left[0]}"
+            if left
+            else ""
+        )
+        raise Conflict(
+            f"no host runs {names[0]}, the newest release here: there is nothing to take back{further}"
+        )
+    if not left:
         raise Conflict("there is no other release to go back to: `up` in a checkout of it")
-    return wanted or left[0]
+    return left[0]
+
+
+def release_there(host: HostSettings, wanted: str) -> str:
+    """The id of the release to go back to on another machine than the first host's, which names `wanted`. The same
+    version may have another id there, by its packages. Raises Conflict.
+    """
+    names = _installed(host)
+    if wanted in names:
+        return wanted
+    version, own = wanted.partition("-")[0], kumoi.__version__
+    same = [name for name in names if name.partition("-")[0] == version != own]
+    if not same:
+        raise Conflict(f"{host.name} has no release {wanted}: `up` there in a checkout of it")
+    return same[0]
+
+
+def _installed(host: HostSettings) -> list[str]:
+    """The ids of releases, the one used last first."""
+    there = [path for path in host.release_dir.glob("[0-9]*-*") if path.is_dir()]
+    return [path.name for path in sorted(there, key=lambda path: -path.stat().st_mtime)]
+
+
+def _note_of_way_back(first: HostSettings) -> Path:
+    """The release that the hosts go back to, while they do."""
+    return first.state / "upgrade-back"
 
 
 def go_back(
-    cloud: CloudSettings, first: HostSettings, release_id: str, progress: Progress
+    cloud: CloudSettings,
+    first: HostSettings,
+    release_id: str,
+    progress: Progress,
+    machines: UpgradeMachines = NOBODY,
 ) -> list[str]:
-    """All hosts of this machine, each by the older release's own `up`; the names. The next one's turn comes when
-    the one before is well; what is amiss elsewhere, which may be why one goes back, stops nothing.
+    """All hosts of this machine, each by the older release's own `up`, and those on `machines`; the names. The next one's
+    turn comes when the one before is well; what is amiss elsewhere, which may be why one goes back, stops nothing.
     """
     here = _here(cloud, first)
-    ordered = [here[host.name] for host in _way_back(plan(cloud, first).hosts)]
-    for host in ordered:
+    ordered = _way_back(plan(cloud, first).hosts, machines.names)
+    for host in here.values():
         if not (host.release_dir / release_id).is_dir():
             raise Conflict(f"{host.name} has no release {release_id}: `up` in a checkout of it")
+    machines.await_all(progress)
+    note = _note_of_way_back(first)
+    files.replace(note, release_id.encode(), promise=Promise.OLD_OR_NEW)
     image.share()
-    for host in ordered:
-        with contextlib.suppress(Permanent):  # Patroni there may be what is amiss.
-            _hand_over(cloud, host, progress)
-        with progress.stage(f"host {host.name}") as stage:
-            words = ["--name", cloud.name, "--state-dir", host.state_dir]
-            try:
-                releases.bring_up(host.release_dir / release_id, words)
-            except ProcessFailed as cause:
-                raise _in_doubt(host.name, str(cause), "rollback") from cause
-            trouble = partial(_own_trouble, cloud, host, release_id)
-            _wait_until_well(host.name, trouble, "rollback", stage)
-            stage.note(release_id)
-    return [host.name for host in ordered]
+    for each in ordered:
+        try:
+            if each.path:
+                _bring_back(cloud, here[each.name], release_id, progress)
+            else:
+                machines.take_turn(each.name, progress)
+                with progress.stage("heard of") as stage:
+                    wait_until_well(
+                        partial(_heard_trouble, cloud, first, each.name, release_id), stage
+                    )
+        except KumoiError as cause:
+            raise _in_doubt(each.name, str(cause), "rollback") from cause
+    note.unlink(missing_ok=True)
+    machines.end()
+    return [each.name for each in ordered]
 
 
-def _way_back(hosts: Sequence[HostRelease]) -> list[HostRelease]:
-    """Those of this machine: the control plane last, and of it whoever leads the stores."""
-    return sorted((host for host in hosts if host.path), key=lambda host: host.is_control)
+def _bring_back(
+    cloud: CloudSettings, host: HostSettings, release_id: str, progress: Progress
+) -> None:
+    with contextlib.suppress(Permanent):  # Patroni there may be what is amiss.
+        hand_over(cloud, host, progress)
+    with progress.stage(f"host {host.name}") as stage:
+        words = ["--name", cloud.name, "--state-dir", host.state_dir]
+        releases.bring_up(host.release_dir / release_id, words)
+        wait_until_well(partial(own_trouble, cloud, host, release_id), stage)
+        stage.note(release_id)
 
 
-def _own_trouble(cloud: CloudSettings, host: HostSettings, release_id: str) -> str:
-    """What of this host is not as it should be; empty when all is."""
-    ran = _running(host)
+def _way_back(hosts: Sequence[HostRelease], on_machines: Sequence[str]) -> list[HostRelease]:
+    """Those of this machine and of other ones: the control plane last, and of it whoever leads the stores."""
+    there = [host for host in hosts if host.path or host.name in on_machines]
+    return sorted(there, key=lambda host: host.is_control)
+
+
+def own_trouble(cloud: CloudSettings, host: HostSettings, release_id: str) -> str:
+    """What of this host, which is on this machine, is not as it should be; empty when all is."""
+    ran = running_releases(host)
     if ran != (release_id,):
         return f"runs {', '.join(ran)}"
     for row in status.processes(cloud, host):
         if not row.healthy:
             return f"{row.name}: {row.why or row.state}"
     if cloud.is_replicated and cloud.control_host(host.name):
-        found = databases.look(cloud, host)
+        found = succession.look(cloud, host)
         if host.name not in {found.leader, *found.followers}:
             return "its member of the stores does not follow"
+        if host.name not in {found.leader, *found.successors}:
+            return "Patroni has not said yet that its member may take over"
     return ""
+
+
+def _heard_trouble(cloud: CloudSettings, first: HostSettings, name: str, release_id: str) -> str:
+    """The same of any host, as far as the store knows."""
+    try:
+        row = next((each for each in _rows(cloud, first) if each.id == name), None)
+    except Transient as error:
+        return str(error)
+    if row is None or row.state != UP:
+        return "is not heard of"
+    version = release_id.partition("-")[0]
+    return "" if row.version == version else f"says that it is of {row.version}"
 
 
 def _here(cloud: CloudSettings, first: HostSettings) -> dict[str, HostSettings]:
@@ -215,7 +322,7 @@ def _turn(
     return (0 if is_control else 1, int(name == leader), name)
 
 
-def _running(host: HostSettings) -> tuple[str, ...]:
+def running_releases(host: HostSettings) -> tuple[str, ...]:
     """The releases that this host's processes are of."""
     homes = {
         releases.of_process(each.pid, host.release_dir) for each in running.found(host.state_dir)
@@ -227,7 +334,7 @@ def _doubts(
     cloud: CloudSettings,
     first: HostSettings,
     hosts: Sequence[HostRelease],
-    members: databases.Members,
+    stores: Succession,
 ) -> list[str]:
     """What is half broken before anything begins."""
     found = [
@@ -236,9 +343,8 @@ def _doubts(
         for row in status.processes(cloud, host)
         if not row.healthy
     ]
-    if cloud.is_replicated:
-        missing = {each.name for each in cloud.control_hosts} - {members.leader, *members.followers}
-        found += [f"the stores' member on {name} does not follow" for name in sorted(missing)]
+    if stores.missing:
+        found.append(f"the stores lack {'; '.join(stores.missing)}")
     for host in hosts:
         if host.path:
             free = shutil.disk_usage(host.path).free
@@ -249,9 +355,21 @@ def _doubts(
     return found
 
 
-def _hand_over(cloud: CloudSettings, host: HostSettings, progress: Progress) -> None:
+def _doubts_elsewhere(hosts: Sequence[HostRelease], target: str) -> Iterator[str]:
+    """Of hosts on other machines, by what the store knows. One that only runs servers may be off."""
+    for host in hosts:
+        if host.path:
+            continue
+        if host.is_control and not host.is_up:
+            yield f"{host.name} has a part of the control plane and is not heard of since {host.seen or 'ever'}"
+        for each in host.releases:
+            if numbers(each) > numbers(target.partition("-")[0]):
+                yield f"{host.name} is of {each} already, newer than this release"
+
+
+def hand_over(cloud: CloudSettings, host: HostSettings, progress: Progress) -> None:
     """Whoever leads the stores gives that away before its processes are replaced: writes wait 3 s at most."""
-    if not cloud.is_replicated or databases.look(cloud, host).leader != host.name:
+    if cloud.control_host(host.name) is None or databases.look(cloud, host).leader != host.name:
         return
     with progress.stage("another host leads the stores") as stage:
         handover.hand_over(cloud, host)
@@ -259,14 +377,12 @@ def _hand_over(cloud: CloudSettings, host: HostSettings, progress: Progress) -> 
         stage.note(databases.look(cloud, host).leader)
 
 
-def _wait_until_well(
-    name: str, trouble_of: Callable[[], str], action: str, stage: ProgressStage
-) -> None:
+def wait_until_well(trouble_of: Callable[[], str], stage: ProgressStage) -> None:
     """Raises Permanent with what is not well in time."""
     deadline = time.monotonic() + WELL_TIMEOUT_S
     while trouble := trouble_of():
         if time.monotonic() > deadline:
-            raise _in_doubt(name, trouble, action)
+            raise Permanent(trouble)
         stage.tell(trouble)
         time.sleep(POLL_S)
 
@@ -292,15 +408,15 @@ def _watch(
 
 def _trouble(cloud: CloudSettings, first: HostSettings, name: str, servers: frozenset[str]) -> str:
     """What is not as it should be once this host is of the target; empty when all is."""
-    looked = plan(cloud, first)
-    if looked.doubts:
-        return looked.doubts[0]
-    found = next(host for host in looked.hosts if host.name == name)
-    if not found.is_of(looked.target):
-        return f"runs {', '.join(found.releases)}"
-    if not found.is_up:
-        return "is not heard of"
     try:
+        looked = plan(cloud, first)
+        if looked.doubts:
+            return looked.doubts[0]
+        found = next(host for host in looked.hosts if host.name == name)
+        if not found.is_of(looked.target):
+            return f"runs {', '.join(found.releases)}"
+        if trouble := _heard_trouble(cloud, first, name, looked.target):
+            return trouble  # `finalize` asks the same.
         lost = servers & _servers(cloud, first, FAULTY)
     except Transient as error:
         return str(error)
@@ -316,9 +432,5 @@ def _servers(cloud: CloudSettings, first: HostSettings, status_: str) -> frozens
 
 
 def _rows(cloud: CloudSettings, first: HostSettings) -> list[Host]:
-    database = Database(cloud_database(cloud, first), wake_dir=first.wake_dir)
-    try:
-        with database.read() as connection:
-            return host_domain.every(connection)
-    finally:
-        database.close()
+    with cloud_store.opened(cloud, first) as database, database.read() as connection:
+        return host_domain.every(connection)

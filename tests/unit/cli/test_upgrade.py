@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from kumoi.cli.progress import Progress
 from kumoi.cli.upgrading import HostRelease, Plan
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.control_host import ControlHost
-from kumoi.hosts.cluster import databases
+from kumoi.hosts.cluster import databases, succession
 from kumoi.hosts.install import image
 from kumoi.hosts.units import releases
 
@@ -42,20 +43,36 @@ def test_control_hosts_come_first_and_of_them_who_leads_the_stores_last(
     followers = databases.Members("t1-host1", ("t1-host2", "t1-host3"))
     monkeypatch.setattr(databases, "look", lambda *_: followers)
     monkeypatch.setattr(CloudSettings, "is_replicated", True)
+    note = {"leader": "t1-host1", "sync_standby": "t1-host2,t1-host3"}
+    monkeypatch.setattr(succession, "_note", lambda *_: json.dumps(note))
     monkeypatch.setattr(upgrading, "_rows", lambda *_: [])
     monkeypatch.setattr(status, "processes", lambda *_: [])
     others = [config.changed(first, name=name, roles=("agent",)) for name in reversed(names[1:])]
     monkeypatch.setattr(choice, "others_here", lambda *_: others)
-    monkeypatch.setattr(upgrading, "_running", lambda _host: (BEFORE,))
+    monkeypatch.setattr(upgrading, "running_releases", lambda _host: (BEFORE,))
     found = upgrading.plan(cloud, first)
     assert [host.name for host in found.hosts] == [names[1], names[2], names[0], names[3]]
     assert [host.is_control for host in found.hosts] == [True, True, True, False]
     assert found.doubts == ()
 
     monkeypatch.setattr(databases, "look", lambda *_: databases.Members("t1-host1", ("t1-host2",)))
-    assert upgrading.plan(cloud, first).doubts == (
-        "the stores' member on t1-host3 does not follow",
-    )
+    assert upgrading.plan(cloud, first).doubts == ("the stores lack PostgreSQL on t1-host3",)
+
+
+def test_a_member_that_patroni_would_not_let_lead_is_a_doubt(
+    first: HostSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It follows already, and if the leader were lost now, nobody would take over."""
+    members = tuple(ControlHost(f"t1-host{n}", f"172.24.5.{n}") for n in (1, 2))
+    cloud = config.changed(CLOUD, control_hosts=members)
+    monkeypatch.setattr(databases, "look", lambda *_: databases.Members("t1-host2", ("t1-host1",)))
+    monkeypatch.setattr(status, "processes", lambda *_: [])
+    monkeypatch.setattr(upgrading, "running_releases", lambda _host: (TARGET,))
+    note = {"leader": "t1-host2", "sync_standby": ""}
+    monkeypatch.setattr(succession, "_note", lambda *_: json.dumps(note))
+    assert "may take over" in upgrading.own_trouble(cloud, first, TARGET)
+    note["sync_standby"] = "t1-host1"
+    assert upgrading.own_trouble(cloud, first, TARGET) == ""
 
 
 @pytest.mark.parametrize(
@@ -114,6 +131,7 @@ def calls(first: HostSettings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(upgrading, "plan", plan)
     monkeypatch.setattr(upgrading, "_servers", lambda *_: frozenset())
+    monkeypatch.setattr(upgrading, "_heard_trouble", lambda *_: "")
     monkeypatch.setattr(releases, "install", lambda _directory: releases.running())
     monkeypatch.setattr(up, "ensure_stores", lambda *_: done.append("stores"))
     monkeypatch.setattr(up, "bring_up", lambda args, _progress: done.append(args.host))
@@ -144,7 +162,7 @@ def test_the_way_back_is_to_the_release_used_last_or_to_the_one_that_is_named(
     first: HostSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "others_here", lambda *_: [])
-    monkeypatch.setattr(upgrading, "_running", lambda _host: (TARGET,))
+    monkeypatch.setattr(upgrading, "running_releases", lambda _host: (TARGET,))
     with pytest.raises(Conflict, match="no other release to go back to"):
         upgrading.older(CLOUD, first)
     for age, name in enumerate((TARGET, BEFORE, "0.2.0-older")):
@@ -167,26 +185,28 @@ def test_a_way_back_that_was_cut_off_goes_on_and_not_forward(
         os.utime(home, (1_000 - age, 1_000 - age))
     second = config.changed(first, name="t1-host2")
     monkeypatch.setattr(choice, "others_here", lambda *_: [second])
-    monkeypatch.setattr(upgrading, "_running", lambda host: (BEFORE if host is first else TARGET,))
+    monkeypatch.setattr(
+        upgrading, "running_releases", lambda host: (BEFORE if host is first else TARGET,)
+    )
     assert upgrading.older(CLOUD, first) == BEFORE
 
 
 def test_a_finalized_cloud_does_not_go_below_its_release(
     first: HostSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upgrade, "_chosen", lambda _args: (CLOUD, first))
+    monkeypatch.setattr(choice, "existing", lambda _args: (CLOUD, first))
     monkeypatch.setattr(upgrade, "_finalized", lambda *_: "0.3.0")
     monkeypatch.setattr(upgrading, "older", lambda *_: "0.2.0-older")
     with pytest.raises(Conflict, match=r"finalized at 0\.3\.0: it does not go back to 0\.2\.0"):
         upgrade.rollback(argparse.Namespace(to=""))
 
 
-def test_a_host_that_joined_is_told_whose_turn_it_is(
+def test_a_host_without_the_stores_is_told_where_to_ask(
     first: HostSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     joined = config.changed(first, name="t1-host2", underlay_address="172.24.5.9", roles=("agent",))
     monkeypatch.setattr(choice, "existing", lambda _args: (CLOUD, joined))
-    with pytest.raises(NotFound, match=r"on it, `sudo \./kumoi up` is the upgrade"):
+    with pytest.raises(NotFound, match="call this on a control host"):
         upgrade.plan(argparse.Namespace(json=True))
 
 
@@ -216,7 +236,7 @@ def way_back(first: HostSettings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(upgrading, "plan", lambda *_: Plan(TARGET, tuple(turns), ("it is faulty",)))
     monkeypatch.setattr(
         upgrading,
-        "_hand_over",
+        "hand_over",
         lambda _cloud, host, _progress: done.append(f"hand over {host.name}"),
     )
     monkeypatch.setattr(
@@ -224,7 +244,7 @@ def way_back(first: HostSettings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     )
     monkeypatch.setattr(image, "share", lambda: None)
     monkeypatch.setattr(
-        upgrading, "_running", lambda host: (BEFORE if host.name in done else TARGET,)
+        upgrading, "running_releases", lambda host: (BEFORE if host.name in done else TARGET,)
     )
     monkeypatch.setattr(status, "processes", lambda *_: [])
     return done
@@ -267,3 +287,18 @@ def test_who_cannot_be_brought_back_is_named_with_what_to_do(
     with pytest.raises(Permanent, match=r"(?s)t1-host4 is in doubt: .*`upgrade rollback` again$"):
         upgrading.go_back(CLOUD, first, BEFORE, Progress())
     assert way_back == ["hand over t1-host4"]
+
+
+def test_nothing_is_taken_back_that_never_ran(
+    first: HostSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `run` that stopped before its first host has installed the release, and no more."""
+    monkeypatch.setattr(choice, "others_here", lambda *_: [])
+    monkeypatch.setattr(upgrading, "running_releases", lambda _host: (BEFORE,))
+    for age, name in enumerate((TARGET, BEFORE, "0.2.0-older")):
+        home = first.release_dir / name
+        home.mkdir(parents=True)
+        os.utime(home, (1_000 - age, 1_000 - age))
+    with pytest.raises(Conflict, match=r"no host runs 0\.3\.0-new.*--to 0\.2\.0-older"):
+        upgrading.older(CLOUD, first)
+    assert upgrading.older(CLOUD, first, "0.2.0-older") == "0.2.0-older"

@@ -1,0 +1,361 @@
+"""The first host and three other machines go to another release and back: over real TLS, with a real store. What starts
+processes is played.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.cli.test_other_machines import NETWORK
+
+from kumoi import config, members
+from kumoi.base.errors import Conflict, KumoiError, NotFound, Permanent
+from kumoi.cli import joining, status, up, upgrade_machines, upgrade_part, upgrading
+from kumoi.cli.output import OperatorConsole
+from kumoi.cli.progress import Progress
+from kumoi.cli.upgrading import Plan
+from kumoi.cloud.domain.host import enrolment
+from kumoi.cloud.domain.host import host as domain
+from kumoi.cloud.hostapi.hello import HostHello
+from kumoi.cloud.store.host import host as host_store
+from kumoi.cloud.store.tables import metadata
+from kumoi.config import CloudSettings, HostSettings, first_host
+from kumoi.control_host import ControlHost
+from kumoi.engine.db import Database, now
+from kumoi.hosts.cluster import databases, handover, succession
+from kumoi.hosts.cluster.databases import Members
+from kumoi.hosts.cluster.succession import Succession
+from kumoi.hosts.cluster.upgrade_orders import UpgradeAction
+from kumoi.hosts.first_use import pki
+from kumoi.hosts.first_use.pki import Authority
+from kumoi.hosts.install import image
+from kumoi.hosts.units import releases
+from kumoi.hosts.units.releases import Release
+
+NOW = datetime.now(UTC)
+TARGET, BEFORE = "9.0.0-new", "8.0.0-old"
+FIRST, NAMES = "t1-host1", ("t1-host2", "t1-host3", "t1-host4")
+CONTROL = (FIRST, *NAMES[:2])
+JOIN_WITHIN_S = 20.0
+
+
+def hello(release: str) -> HostHello:
+    version = release.partition("-")[0]
+    return HostHello(release=version, hostname="h", drivers=[], vcpus=1, ram_mib=1, disk_gib=1)
+
+
+@dataclass
+class World:
+    """`runs` are the releases of hosts, `done` is what was done to them. `fails` are words that a host's `up` raises
+    once. The first of three control hosts leads the stores; the fourth host only runs servers.
+    """
+
+    cloud: CloudSettings
+    first: HostSettings
+    others: dict[str, HostSettings]
+    runs: dict[str, str]
+    done: list[str] = field(default_factory=list)
+    fails: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, KumoiError] = field(default_factory=dict)
+    followers: list[threading.Thread] = field(default_factory=list)
+
+    def goes_to(self, name: str, release: str) -> None:
+        if words := self.fails.pop(name, ""):
+            raise Permanent(words)
+        self.done.append(name)
+        self.runs[name] = release
+        self.say_hello(name)
+
+    def say_hello(self, name: str) -> None:
+        with closing(self.open()) as database, database.write() as connection:
+            domain.register(connection, name, hello(self.runs[name]), now(connection))
+
+    def open(self) -> Database:
+        return Database(
+            members.cloud_database(self.cloud, self.first), wake_dir=self.first.wake_dir
+        )
+
+    def follow(self, action: UpgradeAction, names: Sequence[str] = NAMES) -> None:
+        """The command on these machines, beside this thread."""
+
+        def run(name: str) -> None:
+            try:
+                upgrade_part.follow(self.cloud, self.others[name], action, quiet())
+            except KumoiError as error:
+                self.failures[name] = error
+
+        for name in names:
+            self.followers.append(threading.Thread(target=run, args=[name], daemon=True))
+            self.followers[-1].start()
+
+    def join(self) -> None:
+        for thread in self.followers:
+            thread.join(JOIN_WITHIN_S)
+            assert not thread.is_alive()
+        self.followers.clear()
+
+    def run(self) -> Plan:
+        """`upgrade run` on the first host."""
+        names = upgrading.on_machines(self.cloud, self.first)
+        with upgrade_machines.ordered(
+            self.cloud, self.first, names, UpgradeAction.RUN, releases.release_id()
+        ) as machines:
+            return upgrading.run(self.cloud, self.first, quiet(), watch_s=0, machines=machines)
+
+    def go_back(self) -> list[str]:
+        """`upgrade rollback` on the first host."""
+        wanted = upgrading.older(self.cloud, self.first)
+        names = upgrading.on_machines(self.cloud, self.first)
+        with upgrade_machines.ordered(
+            self.cloud, self.first, names, UpgradeAction.ROLLBACK, wanted
+        ) as machines:
+            return upgrading.go_back(self.cloud, self.first, wanted, quiet(), machines)
+
+    def go_there(self) -> None:
+        """All of them, with nothing amiss."""
+        self.follow(UpgradeAction.RUN)
+        self.run()
+        self.join()
+        self.done.clear()
+
+
+def add_oldest(host: HostSettings) -> None:
+    home = host.release_dir / "7.0.0-oldest"
+    home.mkdir()
+    os.utime(home, (1, 1))
+
+
+def quiet() -> Progress:
+    return Progress(OperatorConsole(quiet=True))
+
+
+def played(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    def bring_up(args: argparse.Namespace, _progress: Progress) -> None:
+        host = config.read(HostSettings, Path(args.state_dir)).settings
+        world.goes_to(host.name, releases.release_id())
+
+    def bring_back(home: Path, words: Sequence[str]) -> None:
+        host = config.read(HostSettings, Path(words[-1])).settings
+        world.goes_to(host.name, home.name)
+
+    def install(directory: Path) -> Release:
+        home = directory / releases.release_id()
+        home.mkdir(parents=True, exist_ok=True)
+        return Release(home.name, home / "bin/python3")
+
+    def from_here(_host: HostSettings, ask: Callable[[], Any]) -> Any:
+        return ask()
+
+    def give_lead(_cloud: CloudSettings, host: HostSettings) -> None:
+        world.done.append(f"hand over {host.name}")
+
+    following = CONTROL[1:]
+    monkeypatch.setattr(releases, "release_id", lambda: TARGET)
+    monkeypatch.setattr(releases, "install", install)
+    monkeypatch.setattr(releases, "bring_up", bring_back)
+    monkeypatch.setattr(up, "bring_up", bring_up)
+    monkeypatch.setattr(up, "ensure_stores", lambda *_: world.done.append("stores"))
+    monkeypatch.setattr(upgrading, "running_releases", lambda host: (world.runs[host.name],))
+    monkeypatch.setattr(upgrading, "_servers", lambda *_: frozenset())
+    monkeypatch.setattr(status, "processes", lambda *_: [])
+    monkeypatch.setattr(databases, "look", lambda *_: Members(FIRST, following))
+    monkeypatch.setattr(databases, "wait_for_leader", lambda *_, **__: None)
+    monkeypatch.setattr(handover, "hand_over", give_lead)
+    monkeypatch.setattr(succession, "look", lambda *_: Succession(FIRST, following, following, ()))
+    monkeypatch.setattr(image, "share", lambda: None)
+    monkeypatch.setattr(joining, "from_here", from_here)
+    monkeypatch.setattr(upgrade_part, "ASK_EVERY_S", 0.02)
+    monkeypatch.setattr(upgrade_machines, "POLL_S", 0.02)
+    monkeypatch.setattr(upgrading, "POLL_S", 0.02)
+    monkeypatch.setattr(upgrading, "SETTLED_S", 0.0)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    state = tmp_path / "1"
+    cloud = CloudSettings(
+        name="t1",
+        underlay_cidr=f"{NETWORK}.32/28",
+        control_hosts=tuple(
+            ControlHost(name, f"{NETWORK}.{33 + number}") for number, name in enumerate(CONTROL)
+        ),
+        database_url=f"sqlite:///{state}/cloud.db",
+    )
+    first = first_host(cloud, str(state))
+    pki.ensure(cloud, first, NOW)
+    authority = Authority.of(first.pki_dir)
+    assert authority is not None
+    others = {}
+    for name in NAMES:
+        host = HostSettings(
+            name=name, state_dir=str(tmp_path / name), roles=("agent",), has_edge=False
+        )
+        pki.make_directory(host.pki_dir)
+        subject = pki.host_subject(cloud.name, name, host.underlay_address)
+        pki.ensure_each(host.pki_dir, authority, [subject], NOW)
+        (host.pki_dir / "ca.crt").write_bytes((first.pki_dir / "ca.crt").read_bytes())
+        others[name] = host
+    made = World(cloud, first, others, dict.fromkeys((FIRST, *NAMES), BEFORE))
+    with closing(made.open()) as database:
+        metadata.create_all(database.engine)
+        with database.write() as connection:
+            for host in (first, *others.values()):
+                config.write(cloud, host.state)
+                config.write(host, host.state)
+                (host.release_dir / BEFORE).mkdir(parents=True)
+                key = pki.public_key_sha256(pki.read_certificate(host))
+                enrolment.enrol(connection, host.name, key)
+                domain.register(connection, host.name, hello(BEFORE), now(connection))
+    played(monkeypatch, made)
+    return made
+
+
+def test_each_machine_has_its_turn_and_control_hosts_come_first(world: World) -> None:
+    """Of them who leads the stores last."""
+    world.follow(UpgradeAction.RUN)
+    left = world.run()
+    world.join()
+    assert world.failures == {}
+    turns = ["t1-host2", "t1-host3", f"hand over {FIRST}", FIRST, "t1-host4"]
+    assert world.done == ["stores", *turns]
+    assert set(world.runs.values()) == {TARGET}
+    assert left.elsewhere == []
+
+
+def test_nothing_is_changed_while_a_machine_that_is_up_is_not_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrade_machines, "COME_WITHIN_S", 0.5)
+    world.follow(UpgradeAction.RUN, NAMES[:2])
+    with pytest.raises(Permanent, match="t1-host4 not there after"):
+        world.run()
+    monkeypatch.setattr(upgrade_part, "WAIT_S", 0.0)
+    world.join()
+    assert world.done == []
+    assert "there sudo ./kumoi upgrade run, then this again" in str(world.failures[NAMES[0]])
+
+
+def test_one_that_is_off_is_waited_for_by_nobody_and_named(world: World) -> None:
+    with closing(world.open()) as database, database.write() as connection:
+        host_store.update(connection, "t1-host4", state=host_store.DOWN)
+    world.follow(UpgradeAction.RUN, NAMES[:2])
+    left = world.run()
+    world.join()
+    assert [host.name for host in left.elsewhere] == ["t1-host4"]
+    assert world.runs["t1-host4"] == BEFORE
+
+
+def test_a_control_host_that_is_off_stops_it_before_anything_is_changed(world: World) -> None:
+    """Of two members that are left each would be one too many to lose."""
+    with closing(world.open()) as database, database.write() as connection:
+        host_store.update(connection, "t1-host3", state=host_store.DOWN)
+    with pytest.raises(Conflict, match="t1-host3 has a part of the control plane and is not heard"):
+        world.run()
+    assert world.done == []
+
+
+def test_what_fails_on_one_machine_stops_the_rest_and_is_gone_on_with(world: World) -> None:
+    world.fails["t1-host3"] = "api: not ready"
+    world.follow(UpgradeAction.RUN)
+    with pytest.raises(Permanent, match=r"t1-host3 is in doubt: api: not ready\..*`upgr"):
+        world.run()
+    assert world.runs == {FIRST: BEFORE, NAMES[0]: TARGET, NAMES[1]: BEFORE, NAMES[2]: BEFORE}
+    world.run()  # Their commands wait yet.
+    world.join()
+    assert set(world.runs.values()) == {TARGET}
+    assert world.done.count(NAMES[0]) == 1
+    assert world.failures == {}
+
+
+def test_a_machine_with_another_release_in_its_checkout_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.follow(UpgradeAction.RUN)
+    names = upgrading.on_machines(world.cloud, world.first)
+    with (
+        upgrade_machines.ordered(
+            world.cloud, world.first, names, UpgradeAction.RUN, "9.1.0-newer"
+        ) as machines,
+        pytest.raises(Conflict, match=r"would go to 9\.0\.0-new, and the others to 9\.1\.0-newer"),
+    ):
+        machines.await_all(quiet())
+    monkeypatch.setattr(upgrade_part, "WAIT_S", 0.0)
+    world.join()
+    assert world.done == []
+
+
+def test_all_of_it_goes_back_the_control_plane_last(world: World) -> None:
+    world.go_there()
+    world.follow(UpgradeAction.ROLLBACK)
+    names = world.go_back()
+    world.join()
+    assert world.failures == {}
+    assert names == ["t1-host4", "t1-host2", "t1-host3", FIRST]
+    assert world.done == [*names[:3], f"hand over {FIRST}", FIRST]
+    assert set(world.runs.values()) == {BEFORE}
+
+
+def test_going_back_twice_does_not_go_two_releases_back(world: World) -> None:
+    add_oldest(world.first)
+    world.go_there()
+    world.follow(UpgradeAction.ROLLBACK)
+    world.go_back()
+    world.join()
+    with pytest.raises(Conflict, match=r"nothing to take back\. From 8.* --to 7\.0\.0-oldest"):
+        world.go_back()
+
+
+def test_a_way_back_that_was_cut_off_goes_on_to_the_same_release(world: World) -> None:
+    add_oldest(world.first)
+    world.go_there()
+    world.fails["t1-host2"] = "patroni: not ready"
+    world.follow(UpgradeAction.ROLLBACK)
+    with pytest.raises(Permanent, match=r"t1-host2 is in doubt.*`upgrade rollback` again$"):
+        world.go_back()
+    world.runs[FIRST] = BEFORE  # By hand.
+    assert upgrading.older(world.cloud, world.first) == BEFORE
+    world.go_back()
+    world.join()
+    assert set(world.runs.values()) == {BEFORE}
+
+
+def test_a_machine_without_the_release_is_named_before_anything_goes_back(world: World) -> None:
+    world.go_there()
+    (world.others["t1-host3"].release_dir / BEFORE).rmdir()
+    add_oldest(world.others["t1-host3"])
+    world.follow(UpgradeAction.ROLLBACK)
+    with pytest.raises(Permanent, match=r"t1-host3 has no release 8\.0\.0-old: `up` there"):
+        world.go_back()
+    assert world.done == []
+    (world.others["t1-host3"].release_dir / BEFORE).mkdir()
+    world.go_back()
+    world.join()
+
+
+def test_the_same_version_of_other_packages_is_gone_back_to(world: World) -> None:
+    there = world.others["t1-host2"]
+    (there.release_dir / BEFORE).rmdir()
+    (there.release_dir / "8.0.0-other").mkdir()
+    assert upgrading.release_there(there, BEFORE) == "8.0.0-other"
+
+
+def test_who_calls_the_other_command_is_told(world: World) -> None:
+    world.follow(UpgradeAction.ROLLBACK, NAMES[:1])
+    with upgrade_machines.ordered(world.cloud, world.first, NAMES, UpgradeAction.RUN, TARGET):
+        world.join()
+    assert "the first host is at `upgrade run`: call that here" in str(world.failures[NAMES[0]])
+
+
+def test_a_host_of_the_first_machine_is_done_by_that_ones_command(world: World) -> None:
+    near = config.changed(world.others[NAMES[0]], has_edge=True)
+    with pytest.raises(NotFound, match="on the machine of the first host"):
+        upgrade_part.follow(world.cloud, near, UpgradeAction.RUN, quiet())
