@@ -64,10 +64,11 @@ def test_who_interrupts_a_drill_finds_all_as_it_was(
     two: LiveCloud, places: list[DrillHost]
 ) -> None:
     first, second = places
-    words = ["drill", "--only", second.host.name, "--name", two.config.name]
+    words = ["drill", "--json", "--only", second.host.name, "--name", two.config.name]
     with subprocess.Popen(
         [sys.executable, "-m", "kumoi.main", *words, "--state-dir", first.host.state_dir],
         env=two.env,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as drill:
@@ -79,8 +80,9 @@ def test_who_interrupts_a_drill_finds_all_as_it_was(
         assert drill.poll() is None
         drill.send_signal(signal.SIGINT)
         drill.send_signal(signal.SIGINT)  # Who is impatient changes nothing.
-        told = drill.communicate(timeout=DRILL_S)[1]
+        counted, told = drill.communicate(timeout=DRILL_S)
     assert drill.returncode == INTERRUPTED, told
+    assert [each["fault"] for each in json.loads(counted)["faults"]] == ["nothing"], told
     assert all(map(_is_up, second.links()))
     _require_nothing_left(two, places)
 

@@ -69,16 +69,21 @@ def run(args: argparse.Namespace) -> int:
     admin = tenant.connect(entry)
     _require_consent(tenant.others_servers(admin), yes=args.yes)
     packages.ensure(PACKAGES)
-    with choice.alone(cloud, host), _ended_by_a_signal():
-        redundancy = Redundancy(places, admin)
-        if missing := redundancy.missing():
-            raise Conflict(f"the cloud is not whole as it is, missing: {', '.join(missing)}")
-        with contextlib.ExitStack() as stack:
-            traffic = contextlib.ExitStack()
-            stack.callback(_removed, traffic, progress)
-            pushes, drilling = _begin(traffic, places, entry, redundancy, progress)
-            outcomes = _perform(drilling, drills, args.minutes, progress)
-    _print(outcomes, pushes, as_json=args.json)
+    pushes: RepeatedPushes | None = None
+    outcomes: list[DrillOutcome] = []
+    try:
+        with choice.alone(cloud, host), _ended_by_a_signal():
+            redundancy = Redundancy(places, admin)
+            if missing := redundancy.missing():
+                raise Conflict(f"the cloud is not whole as it is, missing: {', '.join(missing)}")
+            with contextlib.ExitStack() as stack:
+                traffic = contextlib.ExitStack()
+                stack.callback(_removed, traffic, progress)
+                pushes, drilling = _begin(traffic, places, entry, redundancy, progress)
+                _perform(drilling, drills, args.minutes, progress, outcomes)
+    finally:  # Also what was counted before somebody interrupted.
+        if outcomes:
+            _print(outcomes, pushes, as_json=args.json)
     return 0 if is_good(outcomes) else 1
 
 
@@ -112,10 +117,13 @@ def _begin(
 
 
 def _perform(
-    drilling: Drilling, drills: Sequence[Drilled], minutes: float, progress: Progress
-) -> list[DrillOutcome]:
-    """One after the other; what leaves something missing is the last."""
-    outcomes: list[DrillOutcome] = []
+    drilling: Drilling,
+    drills: Sequence[Drilled],
+    minutes: float,
+    progress: Progress,
+    outcomes: list[DrillOutcome],
+) -> None:
+    """One after the other, into `outcomes`; what leaves something missing is the last."""
     ends_s = time.monotonic() + 60 * minutes
     for drilled in drills:
         if time.monotonic() > ends_s:
@@ -126,7 +134,6 @@ def _perform(
             _note(stage, outcomes[-1])
         if outcomes[-1].redundant_s == NEVER:
             break
-    return outcomes
 
 
 def _removed(traffic: contextlib.ExitStack, progress: Progress) -> None:
