@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,10 +15,13 @@ from pathlib import Path
 
 from kumoi.base import process
 from kumoi.base.errors import Invalid, Permanent
+from kumoi.cli.output import say
 from kumoi.pipeline.client import Client
+from kumoi.pipeline.push_packets import TRY_AGAIN
 
 PUSH_TIMEOUT_S = 120.0
 PUSHES_MAX, PUSH_AGAIN_S = 5, 3.0  # Until another host has the address of one that is lost.
+EARLIER = "the push before this one was cut off"
 CUT_OFF = ("RPC failed", "hung up", "unexpected disconnect", "early EOF", "unable to access")
 RUN_SEEN_TIMEOUT_S = 10.0
 POLL_S = 0.1
@@ -73,18 +77,28 @@ def push(client: Client, folder: Path, file: str, name: str, to: str) -> str:
 
 def _until_answered(push: Callable[[], process.Completed], arrived: Callable[[], bool]) -> None:
     """Git does not push again where the answer was cut off, and what was cut off may have arrived: the pipeline
-    refuses the next push then, to say so. Raises Invalid with what the pipeline says, and Permanent where it says nothing.
+    refuses the next push then, to say so, as it does once after an earlier push of somebody's. Nor where the pipeline refuses it
+    for now. Raises Invalid with what the pipeline says, and Permanent where it says nothing.
     """
     for count in range(1, PUSHES_MAX + 1):
         done = push()
         said = _said(done.err)
         if done.status == 0 or (count > 1 and said and arrived()):
             return
-        if said or not any(words in done.err for words in CUT_OFF):
+        if EARLIER in said:
+            say(said, file=sys.stderr)
+            continue
+        if not (said.endswith(TRY_AGAIN) or (not said and _is_cut_off(done.err))):
             raise Invalid(said or _last_line(done.err))
         if count < PUSHES_MAX:
             time.sleep(PUSH_AGAIN_S)
+    if said:
+        raise Invalid(said)
     raise Permanent(f"the push was cut off {PUSHES_MAX} times: {_last_line(done.err)}")
+
+
+def _is_cut_off(printed: str) -> bool:
+    return any(words in printed for words in CUT_OFF)
 
 
 def run_of(client: Client, commit: str) -> str:

@@ -7,6 +7,8 @@ The pipeline answers on the host of the cloud's APIs, on its own port, unless th
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 PORT = CloudSettings().pipeline_port
 TIMEOUT_S = 60
 NOT_FOUND = 404
+WAITS_S = (0.5, 1.0, 2.0, 4.0)
 
 
 class Client:
@@ -101,9 +104,11 @@ class Client:
 
         url = f"{self.url}/pipeline/v1/{path}"
         try:
+            again(self._session.get_auth_headers)  # Nobody logs in again where that is cut off.
             answer = self._session.request(
-                url, method, params=parameters, json=body, raise_exc=False, connect_retries=0,
-                timeout=TIMEOUT_S, headers={"Accept": "*/*"}, verify=self.ca or True,
+                url, method, params=parameters, json=body, raise_exc=False, timeout=TIMEOUT_S,
+                connect_retries=len(WAITS_S) if method == "GET" else 0,
+                headers={"Accept": "*/*"}, verify=self.ca or True,
             )  # fmt: skip
         except exceptions.Unauthorized as cause:
             raise Invalid("the cloud does not take the login of this clouds.yaml entry") from cause
@@ -115,6 +120,20 @@ class Client:
         if not answer.ok:
             raise KumoiError(answer.json()["error"]["message"])
         return answer
+
+
+def again(ask: Callable[[], object]) -> None:
+    """As often as it takes another host to have the address of one that is lost. Raises what the last one
+    raised.
+    """
+    from keystoneauth1 import exceptions  # noqa: PLC0415 - see Client
+
+    for wait_s in WAITS_S:
+        with contextlib.suppress(exceptions.ConnectFailure):
+            ask()
+            return
+        time.sleep(wait_s)
+    ask()
 
 
 def _said(answer: Any) -> str:

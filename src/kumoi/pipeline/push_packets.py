@@ -30,6 +30,7 @@ REPORT_MAX_BYTES = 2 << 20
 REPORT, SHOWN = 1, 2
 SIDE_BAND = "side-band-64k"
 UPDATE_WORDS = 3
+TRY_AGAIN = "try again"  # What is refused for now ends with it, and `kumoi env up` does.
 ALIVE = b"0005\x01"  # As git's own: an empty packet, so that no proxy ends the connection.
 
 

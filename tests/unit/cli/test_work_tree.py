@@ -18,6 +18,10 @@ Everything up-to-date
 """
 REFUSED = "fatal: unable to access 'https://10.0.0.9:5002/git/p/a.git/': Failed to connect\n"
 TOLD = "fatal: remote error: the push before this one was cut off, but it arrived and began run 7\n"
+FOR_NOW = (
+    "fatal: remote error: the cloud could not make an application credential just now: try again\n"
+)
+FULL = "fatal: remote error: the disk of this cloud is full, and nothing was changed: try again when there is room\n"
 DONE = "To https://10.0.0.9:5002/git/p/a.git\n * [new branch] HEAD -> main\n"
 
 
@@ -49,11 +53,23 @@ def test_what_was_cut_off_and_arrived_is_done() -> None:
     assert push(CUT_OFF, TOLD, arrived=True) == 2
 
 
-def test_an_earlier_push_that_arrived_is_not_this_one() -> None:
-    with pytest.raises(Invalid, match="the push before this one was cut off"):
-        push(TOLD, arrived=False)
-    with pytest.raises(Invalid, match="the push before this one was cut off"):
-        push(CUT_OFF, TOLD, arrived=False)
+def test_of_an_earlier_push_that_arrived_one_is_told_and_this_one_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert push(TOLD, DONE, arrived=False) == 2
+    assert push(CUT_OFF, TOLD, DONE, arrived=False) == 3
+    assert capsys.readouterr().err.count("began run 7") == 2
+
+
+def test_what_is_refused_for_now_is_pushed_again() -> None:
+    assert push(FOR_NOW, FOR_NOW, DONE, arrived=False) == 3
+    with pytest.raises(Invalid, match="could not make an application credential just now"):
+        push(*[FOR_NOW] * work_tree.PUSHES_MAX, arrived=False)
+
+
+def test_what_is_refused_for_good_is_not() -> None:
+    with pytest.raises(Invalid, match="the disk of this cloud is full"):
+        push(FULL, arrived=False)
 
 
 def test_what_is_always_cut_off_says_what_git_says_of_it() -> None:

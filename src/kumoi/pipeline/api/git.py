@@ -155,7 +155,7 @@ async def _receive(request: Request, body: IO[bytes], most: int) -> None:
 
 def refusal(request: Request, error: KumoiError) -> Reply | None:
     """The error as git shows it, where the first request is refused, or a push cannot be taken now."""
-    said = printable(FULL if isinstance(error, StoreFull) else error.message)
+    said = printable(_words(error))
     if request.path.get("service") == PUSH and isinstance(error, Transient | OverQuota):
         log.event("git.refused", reason=error.message)
         fatal = f"{FATAL}{said}\n".encode()
@@ -170,6 +170,14 @@ def refusal(request: Request, error: KumoiError) -> Reply | None:
     announced = push_packets.packet(f"# service={service}\n".encode())
     body = announced + push_packets.FLUSH + push_packets.packet(f"ERR {line}\n".encode())
     return Reply(200, body, NO_CACHE, media_type=f"application/x-{service}-advertisement")
+
+
+def _words(error: KumoiError) -> str:
+    """For whoever pushes, and for who pushes again where these end so."""
+    if isinstance(error, StoreFull):
+        return FULL
+    is_for_now = isinstance(error, Transient) and not error.message.endswith(push_packets.TRY_AGAIN)
+    return f"{error.message}: {push_packets.TRY_AGAIN}" if is_for_now else error.message
 
 
 def _require_may_push(request: Request, service: str) -> None:
