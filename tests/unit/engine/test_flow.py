@@ -12,8 +12,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from structlog.testing import capture_logs
 
+from kumoi.base import log
 from kumoi.base.clock import Clock, SetClock
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.ids import new_id
@@ -470,7 +470,7 @@ def test_a_newer_state_is_not_taken_back_by_an_older_release(world: World) -> No
 def test_an_unknown_flow_is_told_once_and_nobody_spins_for_it(world: World) -> None:
     world.start()
     stranger = Flows(world.database, world.clock, {})
-    with capture_logs() as logged:
+    with log.captured() as logged:
         for _ in range(3):
             assert not stranger.advance()
     assert [line["event"] for line in logged].count("flow.not_known_here") == 1

@@ -9,8 +9,7 @@ old one leaves when the new one said that it is ready. One that does not start r
     SIGTERM   stop everything, roles before engines, then end
     SIGHUP    end and leave everything running, for another supervisor to take over
 
-Servers are never children of this process. It imports little, as it is there all the time: it
-writes its own log lines, for structlog alone would double its memory.
+Servers are never children of this process. It imports little, as it is there all the time.
 """
 
 from __future__ import annotations

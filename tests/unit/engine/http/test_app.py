@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 import pytest
 import sqlalchemy as sa
-from structlog.testing import capture_logs
 from tests.asgi_client import AsgiClient
 
+from kumoi.base import log
 from kumoi.base.clock import Clock, SetClock
 from kumoi.base.errors import Conflict, KumoiError, NotFound, Unauthenticated
 from kumoi.engine.db import Database
@@ -181,7 +181,7 @@ def test_what_went_wrong_here_is_not_told(client: AsgiClient) -> None:
 
 
 def test_no_value_of_a_statement_is_told_to_who_asked_or_to_the_log(client: AsgiClient) -> None:
-    with capture_logs() as logged:
+    with log.captured() as logged:
         answer = client.get("/zoo/bite?word=xyzzy")
     assert answer.status_code == 503
     assert "xyzzy" not in answer.text
