@@ -4,6 +4,8 @@ have ended. One conditional UPDATE, token and expiry; engine/holder.py makes tok
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -12,6 +14,14 @@ from sqlalchemy.engine import Connection
 from kumoi.engine import holder
 from kumoi.engine.db import now
 from kumoi.engine.schema import lease
+
+
+@dataclass(frozen=True, slots=True)
+class TakenLease:
+    """`left_s` is by the database's clock, when it was looked at."""
+
+    token: str
+    left_s: float
 
 
 def claim(connection: Connection, name: str, *, token: str, ttl_s: float) -> bool:
@@ -41,16 +51,31 @@ def is_held(connection: Connection, name: str, *, token: str, margin_s: float) -
     return expires_at is not None and expires_at >= now(connection) + timedelta(seconds=margin_s)
 
 
-def is_free(connection: Connection, name: str, *, token: str) -> bool:
-    """Whether `claim` would take the lease, or renew it. Only reads: those who wait for their turn look at
-    each write of others, and must not write themselves.
+def renew(connection: Connection, tokens: Mapping[str, str], *, ttl_s: float) -> frozenset[str]:
+    """Those of the leases that their `tokens`, by name, have still; they have their whole time again."""
+    expires_at = now(connection) + timedelta(seconds=ttl_s)
+    kept = connection.execute(
+        sa.update(lease)
+        .where(lease.c.name.in_(tokens), lease.c.token.in_(set(tokens.values())))
+        .values(expires_at=expires_at)
+        .returning(lease.c.name)
+    )
+    return frozenset(kept.scalars())
+
+
+def taken(connection: Connection, names: Collection[str]) -> dict[str, TakenLease]:
+    """Those of the leases that `claim` would not take for somebody else. Only reads: those who wait for their turn
+    must not write themselves.
     """
-    found = connection.execute(
-        sa.select(lease.c.token, lease.c.expires_at).where(lease.c.name == name)
-    ).first()
-    if found is None or found.token == token:
-        return True
-    return bool(found.expires_at <= now(connection)) or holder.is_gone(found.token)
+    at = now(connection)
+    rows = connection.execute(
+        sa.select(lease.c.name, lease.c.token, lease.c.expires_at).where(lease.c.name.in_(names))
+    )
+    return {
+        row.name: TakenLease(row.token, (row.expires_at - at).total_seconds())
+        for row in rows
+        if row.expires_at > at and not holder.is_gone(row.token)
+    }
 
 
 def release(connection: Connection, name: str, *, token: str) -> None:

@@ -1,7 +1,7 @@
 """Runs a reconciler round by round: after a hint, and at its interval without one.
 
 A reconciler takes no input. It runs in a thread, one round at a time in this process, and under a
-lease so that one process of several runs it. A round that fails is logged and tried again after a
+lease (loop_leases.py) so that one process of several runs it. A round that fails is logged and tried again after a
 growing pause.
 """
 
@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from kumoi.base import log
 from kumoi.base.backoff import Backoff
 from kumoi.base.errors import StoreLost, Transient
-from kumoi.engine import holder, lease
+from kumoi.engine import holder, loop_leases
 from kumoi.engine.db import Database
+from kumoi.engine.loop_leases import LoopLeases
 from kumoi.engine.wake import Alarm
 from kumoi.engine.write_watch import DOING
 
 BACKOFF = Backoff(first_s=1.0, most_s=30.0)
-LEASE_TTL_S = 10.0
 
 
 class Poke:
@@ -57,10 +57,10 @@ class Loop:
     token: str = field(default_factory=holder.new_token)
 
 
-async def run(loop: Loop, database: Database) -> None:
-    """Run rounds until cancelled."""
+async def run(loop: Loop, database: Database, leases: LoopLeases | None = None) -> None:
+    """Run rounds until cancelled. `leases` are those of all loops of this process that share the database."""
     DOING.set(loop.name)
-    token = loop.token
+    leases = leases or LoopLeases(database)
     alarm = Alarm(database.listen)
     loop.poke.bind(alarm)
     failures = 0
@@ -68,9 +68,7 @@ async def run(loop: Loop, database: Database) -> None:
         while True:
             count = alarm.count
             try:
-                held = await asyncio.to_thread(_claim, loop, database, token)
-                if held:
-                    await asyncio.to_thread(loop.round_)
+                is_ours = await asyncio.to_thread(_run_round, loop, leases)
                 failures = 0
             except Exception as error:  # noqa: BLE001 - the engine's loop: the outermost place
                 failures += 1
@@ -82,26 +80,22 @@ async def run(loop: Loop, database: Database) -> None:
                 else:
                     await asyncio.sleep(pause_s)
                 continue
-            await alarm.wait(loop.interval_s, after=count)
+            wait_s = loop.interval_s
+            if not is_ours:
+                wait_s = min(wait_s, loop_leases.LOOK_EVERY_S)
+            await alarm.wait(wait_s, after=count)
     finally:
         await alarm.close()
         with contextlib.suppress(Transient):  # Then the lease expires by itself.
-            await asyncio.to_thread(_release, loop, database, token)
+            await asyncio.to_thread(leases.release, loop.name)
 
 
-def _claim(loop: Loop, database: Database, token: str) -> bool:
-    """Writes only when half of the lease is over, so that an idle loop does not write, and neither does one
-    that another process runs.
-    """
-    with database.read() as connection:
-        if lease.is_held(connection, loop.name, token=token, margin_s=LEASE_TTL_S / 2):
-            return True
-        if not lease.is_free(connection, loop.name, token=token):
-            return False
-    with database.write(wakes=False) as connection:
-        return lease.claim(connection, loop.name, token=token, ttl_s=LEASE_TTL_S)
-
-
-def _release(loop: Loop, database: Database, token: str) -> None:
-    with database.write(wakes=False) as connection:
-        lease.release(connection, loop.name, token=token)
+def _run_round(loop: Loop, leases: LoopLeases) -> bool:
+    """Unless it is another process's turn."""
+    if not leases.begin(loop.name, loop.token):
+        return False
+    try:
+        loop.round_()
+    finally:
+        leases.end(loop.name)
+    return True

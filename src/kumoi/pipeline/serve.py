@@ -33,6 +33,7 @@ from kumoi.engine.http.serving import Certificates, Listener
 from kumoi.engine.http.serving import serve as serve_http
 from kumoi.engine.http.turns import ThreadTurns
 from kumoi.engine.loop import Loop
+from kumoi.engine.loop_leases import LoopLeases
 from kumoi.engine.wake import Alarm
 from kumoi.hosts.units import users
 from kumoi.pipeline import build, deletion, push_check
@@ -131,8 +132,9 @@ async def serve(
             group.create_task(serve_http(listeners, activation))
             group.create_task(flows.run(workers=WORKERS))
             group.create_task(answer_hooks(cloud, host, database, heads, check))
+            leases = LoopLeases(database)
             for each in loops:
-                group.create_task(loop.run(each, database))
+                group.create_task(loop.run(each, database, leases))
     finally:
         await alarm.close()
 
