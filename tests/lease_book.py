@@ -18,6 +18,7 @@ class RememberedLeases:
     held: dict[str, int] = field(default_factory=dict)
     healing: dict[str, str] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
+    proofs: list[str] = field(default_factory=list)
     is_away: bool = False
     before_heal: Callable[[], None] = lambda: None
     revision: int = 0
@@ -47,8 +48,9 @@ class RememberedLeases:
         self._check()
         self.healing.pop(host, None)
 
-    def prove_writable(self, who: str) -> None:  # noqa: ARG002 - the contract's
+    def prove_writable(self, who: str) -> None:
         self._check()
+        self.proofs.append(who)
 
     def say(self, words: str) -> None:
         self.words.append(words)

@@ -22,6 +22,7 @@ from kumoi.engine import audit, holder
 from kumoi.engine.audit import PRUNE_EVERY_S
 from kumoi.engine.db import Database
 from kumoi.engine.loop import Loop, Poke, run
+from kumoi.engine.loop_leases import LoopLeases
 from kumoi.hosts.cluster import leases
 from kumoi.hosts.cluster.leases import LeaseBook
 
@@ -75,13 +76,14 @@ async def serve_with(
     if northbound is not None:
         network = NetworkReconciler(database, northbound, clock)
         loops.append(Loop("network", network.round, NETWORK_INTERVAL_S, plugged))
+    leases_of_loops = LoopLeases(database)
     async with asyncio.TaskGroup() as tasks:
         if book is not None:
             watch = WritableWatch(database, book, clock, who=host.name)
             loops.append(_healing(cloud, database, book, watch, clock))
-            tasks.create_task(_prove(watch), name="writable")
+            tasks.create_task(_prove(watch, leases_of_loops), name="writable")
         for loop in loops:
-            tasks.create_task(run(loop, database), name=loop.name)
+            tasks.create_task(run(loop, database, leases_of_loops), name=loop.name)
 
 
 def _of_disk(cloud: CloudSettings, host: HostSettings, name: str) -> str:
@@ -97,8 +99,15 @@ def _healing(
     return Loop(healing.NAME, healer.round, healing.LOOK_EVERY_S, token=token)
 
 
-async def _prove(watch: WritableWatch) -> None:
-    """By every worker for itself, so that whoever becomes the healer has been counting."""
+async def _prove(watch: WritableWatch, loops: LoopLeases) -> None:
     while True:
-        await asyncio.to_thread(watch.prove)
+        await asyncio.to_thread(prove, watch, loops)
         await asyncio.sleep(healing.PROVE_EVERY_S)
+
+
+def prove(watch: WritableWatch, loops: LoopLeases) -> None:
+    """By the healer, and by every worker that may soon be: when the healer is late with its lease, the next one has been
+    counting by the time that it takes it.
+    """
+    if loops.may_come(healing.NAME):
+        watch.prove()

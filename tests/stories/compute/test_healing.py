@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from openstack.connection import Connection
 from tests.running_cloud import FakeHost
 from tests.stories.compute.conftest import Workbench
@@ -181,6 +183,33 @@ def test_a_server_that_was_on_its_way_from_a_lost_host_is_healed(
     for host in (ward.third, ward.cloud.host):
         host.settle()
     assert ward.bench.show(made).status == "ACTIVE"
+
+
+def test_the_store_is_asked_rarely_while_every_host_has_its_lease(ward: Ward) -> None:
+    asked: list[str] = []
+    me = threading.get_ident()
+
+    def sent(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if threading.get_ident() == me:
+            asked.append(statement)
+
+    def looked() -> bool:
+        asked.clear()
+        ward.healer.round()
+        ward.clock.advance(1)
+        return bool(asked)
+
+    with ward.cloud.database.read() as connection:
+        for host in host_store.every(connection):
+            ward.book.renew(host.id)
+    engine = ward.cloud.database.engine
+    sa.event.listen(engine, "before_cursor_execute", sent)
+    try:
+        assert [looked() for _ in range(7)] == [True, *[False] * 4, True, False]
+        ward.lose()
+        assert [looked() for _ in range(3)] == [True] * 3
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", sent)
 
 
 def test_it_is_said_who_moved_it_and_on_whose_word(ward: Ward, admin: Connection) -> None:

@@ -29,6 +29,9 @@ from kumoi.hosts.cluster.leases import TTL_S, LeaseBook, LeaseView
 
 NAME = "heal"
 LOOK_EVERY_S = 1.0
+HOSTS_EVERY_S = (
+    5.0  # While each host that is known has its lease, the store is asked so rarely for others.
+)
 PROVE_EVERY_S = 2.0
 BREAK_S = 5.0
 """A longer pause between two writes that succeeded is a break."""
@@ -100,6 +103,8 @@ class Healer:
         self._absent_since_s: dict[str, float] = {}
         self._again_s: dict[str, float] = {}
         self._next_s = 0.0
+        self._hosts_at_s = -HOSTS_EVERY_S  # Never yet.
+        self._known: frozenset[str] = frozenset()
         self._said: str | None = None
 
     def round(self) -> None:
@@ -115,6 +120,8 @@ class Healer:
                 log.failure("leases.not_known", error)
             self._absent_since_s.clear()
             return
+        if self._is_well(view, at_s):
+            return
         self._forget_returned(view)
         for host_id in view.healing:
             self._end(host_id)  # Of an earlier healer, or of a commit whose end was not seen.
@@ -125,6 +132,14 @@ class Healer:
         self._ask(planned, hosts)
         if planned.heal is not None:
             self._heal(planned.heal, planned)
+
+    def _is_well(self, view: LeaseView, at_s: float) -> bool:
+        """No host that was known a moment ago lacks its lease, and none did, so there is nothing to do, or to take back."""
+        return (
+            at_s - self._hosts_at_s < HOSTS_EVERY_S
+            and self._known <= view.held.keys()
+            and not (view.healing or self._absent_since_s or self._said)
+        )
 
     def _forget_returned(self, view: LeaseView) -> None:
         """What others said of a host that has its lease again counts no more."""
@@ -137,6 +152,7 @@ class Healer:
     def _sights(self, connection: Connection, view: LeaseView, at_s: float) -> list[HostSight]:
         rows = host_domain.every(connection)
         known = {row.id for row in rows}
+        self._hosts_at_s, self._known = at_s, frozenset(known)
         fenced = set(server_store.hosts_with_fenced(connection))
         for host_id in [*self._absent_since_s]:
             if host_id in view.held or host_id not in known:
