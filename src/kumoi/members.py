@@ -37,6 +37,11 @@ ORDERS_PORT = (
 # A leader of etcd gives each lease its whole time again, and this: whoever leads PostgreSQL and is lost
 # together with etcd's leader is replaced so much later.
 HEARTBEAT_MS, ELECTION_MS = 200, 1_000
+# A change is kept once a quorum has it in its log, on disk. A member writes what is in its log into its database so rarely,
+# and after a crash reads the log again from there. By etcd's own 100 ms each change would be two more syncs of each disk.
+WRITTEN_EVERY = "5s"
+SNAPSHOT_ENTRIES = 10_000  # So many of the log's a member has in memory; 100,000 by itself.
+HISTORY = "10m"  # Whoever watches, and was away for longer, reads all again.
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +157,6 @@ def first_southbound(cloud: CloudSettings, host: HostSettings) -> str:
     return cloud.southbound_url
 
 
-def copies_url(host: ControlHost) -> str:
-    """Where that host's images and repositories are given to others."""
-    return f"https://{host.address}:{COPIES_PORT}"
-
-
 def etcd_hosts(cloud: CloudSettings) -> list[str]:
     return [f"{host.address}:{ETCD_PORT}" for host in cloud.control_hosts]
 
@@ -185,7 +185,9 @@ def etcd_command(cloud: CloudSettings, host: HostSettings) -> tuple[str, ...]:
         *joins,
         f"--heartbeat-interval={HEARTBEAT_MS}",
         f"--election-timeout={ELECTION_MS}",
-        "--auto-compaction-retention=1",
+        f"--auto-compaction-retention={HISTORY}",
+        f"--snapshot-count={SNAPSHOT_ENTRIES}",
+        f"--backend-batch-interval={WRITTEN_EVERY}",
         "--client-cert-auth",
         f"--cert-file={certificate_}",
         f"--key-file={key}",

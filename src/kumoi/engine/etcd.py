@@ -8,19 +8,20 @@ in `TIMEOUT_S` gives way to the next, so a call takes as many times that as ther
 from __future__ import annotations
 
 import base64
+import json
 import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
 
-import httpx
-
 from kumoi.base.errors import Transient
+from kumoi.engine.https_pool import HttpsPool
 
 TIMEOUT_S = 1.0
-CONNECTIONS_MAX = 8
 
 
 class EtcdLost(Transient):
@@ -33,6 +34,10 @@ class EtcdRefused(Transient):
     """A member answered that it does not do this."""
 
     code = "etcd.refused"
+
+
+_LOST = (OSError, HTTPException, ValueError)
+"""No answer, or none of etcd's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +76,11 @@ class Etcd:
         self, members: Sequence[str], tls: ssl.SSLContext, *, timeout_s: float = TIMEOUT_S
     ) -> None:
         self._members = list(members)
-        limits = httpx.Limits(max_connections=CONNECTIONS_MAX * len(self._members))
-        self._client = httpx.Client(
-            verify=tls, timeout=timeout_s, limits=limits, trust_env=False, http2=False
-        )
+        self._pool = HttpsPool(tls, timeout_s=timeout_s)
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        self._client.close()
+        self._pool.close()
 
     def keep_alive(self, lease: int) -> bool:
         """Whether there is such a lease, which has its whole time again then."""
@@ -149,38 +151,41 @@ class Etcd:
     def _has_leader(self, member: str) -> bool | None:
         try:
             return self._status_has_leader(member)
-        except (httpx.HTTPError, ValueError):
+        except (*_LOST, EtcdRefused):
             return None
 
     def _is_without_leader(self, member: str) -> bool:
         try:
             return self._status_has_leader(member) is False
-        except httpx.ConnectError as error:
-            return _is_refused(error)
-        except (httpx.HTTPError, ValueError):
+        except ConnectionRefusedError:
+            return True
+        except (*_LOST, EtcdRefused):
             return False
 
-    def _status_has_leader(self, member: str) -> bool | None:
-        """What a member says itself; None where it does not say. Raises httpx.HTTPError and ValueError."""
-        answer = self._client.post(f"https://{member}/v3/maintenance/status", json={})
-        return int(answer.json().get("leader", 0)) != 0 if answer.is_success else None
+    def _status_has_leader(self, member: str) -> bool:
+        """What a member says itself. Raises as `_ask`."""
+        return int(self._ask(member, "maintenance/status", {}).get("leader", 0)) != 0
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Raises EtcdLost, EtcdRefused."""
         lost: Exception | None = None
         for member in list(self._members):
             try:
-                answer = self._client.post(f"https://{member}/v3/{path}", json=body)
-                if answer.is_client_error:
-                    raise EtcdRefused(f"ask etcd for {path}: it answered {answer.status_code}")
-                answer.raise_for_status()
-                found: dict[str, Any] = answer.json()
-            except (httpx.HTTPError, ValueError) as cause:
+                return self._ask(member, path, body)
+            except _LOST as cause:
                 lost = cause
                 self._put_last(member)
-                continue
-            return found
         raise EtcdLost(f"ask etcd for {path}: no member answers") from lost
+
+    def _ask(self, member: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises EtcdRefused, and what _LOST names."""
+        answer = self._pool.post(member, f"/v3/{path}", json.dumps(body).encode())
+        if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise EtcdRefused(f"ask etcd for {path}: it answered {answer.status}")
+        if answer.status != HTTPStatus.OK:
+            raise HTTPException(f"it answered {answer.status}")
+        found: dict[str, Any] = json.loads(answer.content)
+        return found
 
     def _put_last(self, member: str) -> None:
         with self._lock:
@@ -226,12 +231,3 @@ def _entries(answer: Mapping[str, Any]) -> list[EtcdEntry]:
         )
         for item in answer.get("kvs", ())
     ]
-
-
-def _is_refused(error: BaseException | None) -> bool:
-    """The error of the operating system is among the causes of httpx's."""
-    while error is not None:
-        if isinstance(error, ConnectionRefusedError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from typing import Annotated
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated
 
-import httpx
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,6 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kumoi.base.errors import Conflict, Permanent, Transient
 from kumoi.cloud.hostapi.hello import PATH, PROTOCOL, ErrorEnvelope
 from kumoi.cloud.hostapi.things import Message
+
+if TYPE_CHECKING:
+    import httpx
 
 ANSWER_TIMEOUT_S = 30.0
 SETTINGS_TIMEOUT_S = 5.0
@@ -110,6 +113,8 @@ def _call(
     params: dict[str, str] | None = None,
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> httpx.Response:
+    import httpx  # noqa: PLC0415 - the API, which answers this, has it for nothing else
+
     headers = {} if content is None else {"Content-Type": "application/json"}
     try:
         with httpx.Client(verify=tls, timeout=timeout_s, trust_env=False) as client:
@@ -119,7 +124,7 @@ def _call(
             f"the control plane does not answer at {url}: is this machine on the underlay? "
             "One of its own needs --underlay-interface, and so does the first"
         ) from cause
-    if answer.status_code == httpx.codes.FORBIDDEN:
+    if answer.status_code == HTTPStatus.FORBIDDEN:
         raise NotAHost(_words(answer))
     if answer.is_client_error:
         raise Conflict(_words(answer))

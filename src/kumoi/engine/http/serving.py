@@ -1,7 +1,8 @@
 """Serves ASGI applications over TLS, several in one event loop, each with its own listener.
 
 With a client CA a listener accepts clients without a certificate, and those with one of that CA. It puts
-the certificate, in DER or None, into the scope: `scope["extensions"]["tls"]["client_certificate"]`.
+what the client showed into the scope, under `scope["extensions"]["tls"]`: "client_certificate", in DER or None, and
+"client_name", the common name in it, or "" where there is not just one.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import httptools
-import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import Server
 
 from kumoi.base.errors import Permanent
 from kumoi.engine.activation import Activation
@@ -50,6 +52,7 @@ GRACE_S = 5
 DRAIN_IDLE_S = 2.0  # Longer than a TLS handshake takes, and a client that is at work is silent.
 DRAIN_MAX_S = 60.0
 DRAIN_POLL_S = 0.1
+DATE_EVERY_S = 1.0  # The header `Date` is made so often.
 _LAST = (b"connection", b"close")
 GC_YOUNG = 10_000  # With Python's own 700 the collector runs many times in each list of servers.
 SWITCH_S = (
@@ -207,22 +210,39 @@ class BoundedProtocol(HttpToolsProtocol):
 class ClientCertificateProtocol(BoundedProtocol):
     """Also passes the client's certificate to the application."""
 
+    _shown: dict[str, Any] | None = None  # The same for all requests of a connection.
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        secured = self.transport.get_extra_info("ssl_object")
-        certificate = secured.getpeercert(binary_form=True) if secured is not None else None
+        if self._shown is None:
+            self._shown = _shown_by(self.transport.get_extra_info("ssl_object"))
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope["extensions"]["tls"] = {"client_certificate": certificate}
+        scope["extensions"]["tls"] = self._shown
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server without signal handlers: the role cancels or drains it."""
+def _shown_by(secured: ssl.SSLObject | None) -> dict[str, Any]:
+    """By the client of a connection, once TLS has checked it."""
+    if secured is None:
+        return {"client_certificate": None, "client_name": ""}
+    fields: Any = (secured.getpeercert() or {}).get("subject", ())
+    names = [value for parts in fields for key, value in parts if key == "commonName"]
+    return {
+        "client_certificate": secured.getpeercert(binary_form=True),
+        "client_name": names[0] if len(names) == 1 else "",
+    }
+
+
+class _Server(Server):
+    """uvicorn's server without signal handlers: the role cancels or drains it. And without its ten looks a second whether it
+    is to end, which each listener of an idle process would have.
+    """
 
     draining = False
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.answers = asyncio.Event()
+        self._ends = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -231,6 +251,17 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    def end(self) -> None:
+        """Running requests have their grace."""
+        self.should_exit = True
+        self._ends.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DATE_EVERY_S):
+                    await self._ends.wait()
 
     async def on_tick(self, counter: int) -> bool:
         ends = await super().on_tick(counter)
@@ -306,14 +337,14 @@ async def _serve(server: _Server, listening: socket.socket, grace_s: int) -> Non
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
-        server.should_exit = True
+        server.end()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s + 1):
                 await serving
         raise
 
 
-def _config(listener: Listener, connections: Connections) -> uvicorn.Config:
+def _config(listener: Listener, connections: Connections) -> Config:
     files = listener.certificates
     tls: dict[str, Any] = {}
     if files is not None:
@@ -322,7 +353,7 @@ def _config(listener: Listener, connections: Connections) -> uvicorn.Config:
             tls |= {"ssl_ca_certs": str(files.client_ca), "ssl_cert_reqs": ssl.CERT_OPTIONAL}
     wants_client = files is not None and files.client_ca is not None
     protocol = ClientCertificateProtocol if wants_client else BoundedProtocol
-    return uvicorn.Config(
+    return Config(
         listener.app,
         host=listener.host,
         port=listener.port,

@@ -11,10 +11,12 @@ import contextlib
 import enum
 import ssl
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
-import httpx
 import msgspec
 
 from kumoi import members
@@ -84,13 +86,13 @@ class CopiesClient:
 
     def __init__(self, host: ControlHost, tls: ssl.SSLContext) -> None:
         self.host = host.name
-        self._url = members.copies_url(host)
+        self._server = f"{host.address}:{members.COPIES_PORT}"
         self._tls = tls
 
     def held(self) -> HeldCopies:
         with self._asked("GET", "/held", within_s=ANSWER_WITHIN_S) as answer:
             content = bytearray()
-            for part in answer.iter_bytes():
+            for part in _parts(answer):
                 content += part
                 if len(content) > HELD_MAX_BYTES:
                     raise Transient(f"ask {self.host} what it has: the answer has no end")
@@ -100,14 +102,14 @@ class CopiesClient:
         """Its content from there on."""
         headers = {"Range": f"bytes={begin}-"}
         with self._asked("GET", f"/images/{sha256}", headers=headers) as answer:
-            yield from answer.iter_bytes(CHUNK_BYTES)
+            yield from _parts(answer)
 
     def pack(self, name: str, haves: list[str], out: IO[bytes], most_bytes: int) -> None:
         """A repository as `RepositoryOperation.PACK` writes it."""
         left = most_bytes
         content = msgspec.json.encode(PackRequest(haves))
         with self._asked("POST", f"/repositories/{name}/pack", content=content) as answer:
-            for part in answer.iter_bytes(CHUNK_BYTES):
+            for part in _parts(answer):
                 left -= len(part)
                 if left < 0:
                     raise Transient(f"copy the repository {name}: it is larger than it may be")
@@ -134,22 +136,30 @@ class CopiesClient:
         within_s: float = SILENT_S,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
-    ) -> Iterator[httpx.Response]:
+    ) -> Iterator[HTTPResponse]:
         what = f"ask {self.host} for {path}"
-        timeout = httpx.Timeout(within_s, connect=CONNECT_WITHIN_S)
+        connection = HTTPSConnection(self._server, timeout=CONNECT_WITHIN_S, context=self._tls)
         try:
-            with (
-                httpx.Client(verify=self._tls, timeout=timeout, trust_env=False) as client,
-                client.stream(
-                    method, f"{self._url}{path}", headers=headers, content=content
-                ) as answer,
-            ):
-                if answer.status_code == httpx.codes.NOT_FOUND:
+            with contextlib.closing(connection):
+                connection.connect()
+                connection.sock.settimeout(within_s)
+                connection.request(method, quote(path), content, dict(headers or {}))
+                answer = connection.getresponse()
+                if answer.status == HTTPStatus.NOT_FOUND:
                     raise NotFound("copy", path, message=f"{self.host} has no {path}")
-                answer.raise_for_status()
+                if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+                    raise HTTPException(f"it answered {answer.status}")
                 yield answer
-        except (httpx.HTTPError, msgspec.DecodeError, OSError) as cause:
+        except (HTTPException, msgspec.DecodeError, OSError) as cause:
             raise Transient(what) from cause
+
+
+def _parts(answer: HTTPResponse) -> Iterator[bytes]:
+    """Raises IncompleteRead where it was cut off: `read` itself only says that no more comes."""
+    while part := answer.read(CHUNK_BYTES):
+        yield part
+    if answer.length:
+        raise IncompleteRead(b"", answer.length)
 
 
 def tls_context(certificate: tuple[Path, Path, Path]) -> ssl.SSLContext:

@@ -13,8 +13,6 @@ from typing import IO
 
 import msgspec
 from anyio import to_thread
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, Router
@@ -118,11 +116,7 @@ def _guarded(handler: Handler, callers: Collection[CopiesCaller]) -> Handler:
 
 def _caller(request: Request) -> str:
     """The name in the certificate, which TLS has checked; "" without one."""
-    der = request.scope.get("extensions", {}).get("tls", {}).get("client_certificate")
-    if not der:
-        return ""
-    names = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if len(names) == 1 else ""
+    return str(request.scope.get("extensions", {}).get("tls", {}).get("client_name", ""))
 
 
 async def _body(request: Request) -> bytes:

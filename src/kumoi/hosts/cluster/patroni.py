@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from types import ModuleType
 from typing import Any
 
 from kumoi import members
@@ -21,9 +22,14 @@ LOOP_WAIT_S, RETRY_TIMEOUT_S = 2, 7
 START_TIMEOUT_S = 0  # One that crashed is replaced at once: another has all that was acknowledged.
 MAP = "engines"  # Who may be which user of the database.
 PARAMETERS = {
-    "shared_buffers": "64MB",
+    "shared_buffers": "32MB",
     # Of three hosts' API, worker and pipeline, and of copies, which use both stores: each has two pools' worth at most.
     "max_connections": 500,
+    # For each of those there is room for so many locks, made at the start; all share it. None is serializable, which the second
+    # are of. By PostgreSQL's own 64 each server would have 9 MiB more.
+    "max_locks_per_transaction": 32,
+    "max_pred_locks_per_transaction": 10,
+    "max_logical_replication_workers": 0,
     "wal_level": "replica",
     "wal_keep_size": "256MB",
     "max_wal_size": "256MB",
@@ -163,8 +169,22 @@ def serve(cloud: CloudSettings, host: HostSettings) -> None:
     next one finds it; so it must not be taken for the unit.
     """
     running.forget_mark()
+    leave_out_dns()
     os.environ["PATRONI_CONFIGURATION"] = json.dumps(settings(cloud, host))
     sys.argv[1:] = []
     from patroni.__main__ import main  # noqa: PLC0415 - a large import, for this process alone
 
     main()
+
+
+def leave_out_dns() -> None:
+    """Patroni's libraries could look up etcd's members by DNS. Ours are addresses, so what would do it, a good part of the
+    process, is never called.
+    """
+    modules = {name: ModuleType(name) for name in ("dns", "dns.resolver", "dns.exception")}
+    vars(modules["dns"]).update(
+        resolver=modules["dns.resolver"], exception=modules["dns.exception"]
+    )
+    vars(modules["dns.exception"]).update(DNSException=LookupError)
+    for name, module in modules.items():
+        sys.modules.setdefault(name, module)

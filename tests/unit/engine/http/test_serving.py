@@ -44,6 +44,19 @@ def test_a_head_that_does_not_come_is_not_waited_for(
     assert asyncio.run(story()) == b""
 
 
+def test_who_ends_a_listener_does_not_wait_for_its_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "DATE_EVERY_S", 3_600.0)
+
+    async def story() -> bytes:
+        async with asyncio.timeout(WITHIN_S), connected() as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return await reader.read()
+
+    assert b"\r\ndate: " in asyncio.run(story())
+
+
 def test_nobody_says_by_a_header_who_calls() -> None:
     async def story() -> bytes:
         async with connected() as (reader, writer):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import socket
+import ssl
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -138,8 +140,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
 
@@ -222,8 +222,6 @@ def test_a_certificate_of_the_clouds_other_authority_is_refused(host: Host, name
 
 
 def test_nobody_without_a_certificate_is_answered(host: Host) -> None:
-    import ssl
-
     tls = ssl.create_default_context(cafile=str(host.settings.pki_dir / "engines.crt"))
     with pytest.raises(Transient):
         CopiesClient(ME, tls).held()
@@ -234,6 +232,30 @@ def test_a_server_of_the_clouds_other_authority_is_not_believed(host: Host) -> N
     authority = host.settings.pki_dir / "ca.crt"
     with pytest.raises(Transient):
         CopiesClient(ME, copy_calls.tls_context((key, certificate, authority))).held()
+
+
+def test_what_is_cut_off_is_not_taken_for_the_whole(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate, authority = members.certificate(host.settings, members.COPIES)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority))
+    tls.load_cert_chain(certificate, key)
+
+    def cut_off(listener: socket.socket) -> None:
+        with tls.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome of it")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setattr(members, "COPIES_PORT", listener.getsockname()[1])
+        client = host.client(members.COPIES)
+        thread = threading.Thread(target=cut_off, args=[listener])
+        thread.start()
+        taken: list[bytes] = []
+        with pytest.raises(Transient):
+            taken.extend(client.image(SHA, 0))
+        thread.join()
+    assert taken == [b"some of it"]
 
 
 def test_what_fails_keeps_nothing_else_waiting_and_is_told() -> None:
