@@ -15,7 +15,6 @@ from a slip.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import enum
 import ipaddress
 import tomllib
@@ -413,6 +412,8 @@ class Parsed(Generic[Settings]):
         """
         for name in self.unknown_names:
             if name not in self.written:
+                import difflib  # noqa: PLC0415 - for a mistake, and every process reads settings
+
                 near = difflib.get_close_matches(name, names(self.settings), n=1, cutoff=0.5)
                 hint = f": did you mean {near[0]}?" if near else ""
                 raise Invalid(f"there is no setting {name}{hint}", field=name)

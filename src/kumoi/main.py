@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kumoi import addresses, config, members
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = _parser(words[0] if words else "").parse_args(words)
         if args.command in INNER:
-            _import_no_printers()
+            leave_out()
             INNER[args.command](args)
             return 0
         command = COMMANDS[args.command]
@@ -93,12 +94,15 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
-def _import_no_printers() -> None:
-    """Libraries (structlog, httpx) import these where they are installed, to print to people: 4 MiB of each
-    process that runs all the time. None says that they are not.
+def leave_out() -> None:
+    """What libraries import to print to people, or for a command of their own: 4 MiB and more of each process that runs
+    all the time. None says that a library is not installed.
     """
     for name in ("rich", "pygments"):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    command = ModuleType("uvicorn.main")
+    vars(command).update(Server=None, main=None, run=None)  # What `uvicorn` itself takes of it.
+    sys.modules.setdefault(command.__name__, command)
 
 
 def _use_clouds_yaml_of_sudo_user() -> None:
@@ -138,7 +142,10 @@ def _parser(called: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"kumoi {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
+    shown = (
+        {} if called in INNER else COMMANDS
+    )  # What runs all the time keeps none of them in memory.
+    for name, command in shown.items():
         example = f"example: {command.example}"
         sub = commands.add_parser(name, help=command.help, description=command.help, epilog=example)
         if name == called:
@@ -369,7 +376,10 @@ async def _inspector(cloud: CloudSettings, host: HostSettings, activation: Activ
     from kumoi.hosts.units import users
 
     caller, _ = users.user_of(cloud, host, "api")
-    await CallService(inspector.answer, host.inspector_socket, callers=(caller,)).run(activation)
+    service = CallService(
+        inspector.answer, host.inspector_socket, callers=(caller,), prepare=inspector.prepare
+    )
+    await service.run(activation)
 
 
 async def _authority(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:

@@ -36,10 +36,20 @@ AnswerCall = Callable[[bytes, list[int], socket.socket], bytes]
 
 
 class CallService:
-    """`callers` are the users that may call; `answer` runs in the child."""
+    """`callers` are the users that may call; `answer` runs in the child, and `prepare` in this process before it has
+    the first.
+    """
 
-    def __init__(self, answer: AnswerCall, path: Path, *, callers: Collection[int]) -> None:
+    def __init__(
+        self,
+        answer: AnswerCall,
+        path: Path,
+        *,
+        callers: Collection[int],
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
         self._answer = answer
+        self._prepare = prepare
         self._path = path
         self._callers = callers
         self._helpers: dict[int, int] = {}  # By process, what tells its end.
@@ -89,6 +99,10 @@ class CallService:
                     self._start(connection)
 
     def _start(self, connection: socket.socket) -> None:
+        if self._prepare is not None:
+            self._prepare()
+            self._prepare = None
+            gc.freeze()
         pid = process.fork(functools.partial(self._help_alone, connection))
         handle = os.pidfd_open(pid)
         self._helpers[pid] = handle

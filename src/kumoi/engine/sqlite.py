@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pysqlite3 import dbapi2
-
 from kumoi.base.errors import Permanent
 
 Version = tuple[int, ...]
@@ -33,6 +31,8 @@ def driver() -> Any:
     """The module that opens stores, for SQLAlchemy's `module`. Raises Permanent when its SQLite has
     the fault.
     """
+    from pysqlite3 import dbapi2  # noqa: PLC0415 - a role whose store is PostgreSQL needs no other
+
     require_fixed(dbapi2.sqlite_version_info)
     return dbapi2
 

@@ -6,23 +6,28 @@ path, no network, no other process; with bounds on its memory and time.
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
 import socket
 import sys
 
 import msgspec
-from oslo_utils.imageutils import format_inspector  # Once, before the helpers are forked.
 
 from kumoi.cloud.drivers.image import inspect
 from kumoi.cloud.drivers.image.inspector_client import InspectImage
 from kumoi.hosts.units import launch, sandbox
 from kumoi.hosts.units.confinement import UNIX, Confinement
 
-__all__ = ["answer", "format_inspector"]
-
 CPU_S = 60
 MEMORY_BYTES = 1 << 30
+
+
+def prepare() -> None:
+    """Once, before the first helper is forked: there helpers can read no library any more. An inspector whose API
+    has had no image is smaller without it.
+    """
+    importlib.import_module("oslo_utils.imageutils.format_inspector")
 
 
 def answer(content: bytes, descriptors: list[int], _connection: socket.socket) -> bytes:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from pyroute2.netlink.rtnl import ndmsg
 
 from kumoi.base import files, namespace
 from kumoi.base.errors import Transient
@@ -32,6 +31,7 @@ from kumoi.cloud.hostapi.load_balancer import BalancerThing, StationLink
 
 INNER = "eth0"
 LINK_DIGITS = 12
+_PERMANENT = 0x80  # Of a neighbour that nobody asks for again: Linux's NUD_PERMANENT.
 Result = TypeVar("Result")
 
 
@@ -223,7 +223,7 @@ def _address(balancer: BalancerThing) -> None:
         # The first packet is not to wait for an answer to a question that was asked too early.
         route.neigh(
             "replace", dst=station.gateway, lladdr=station.gateway_mac, ifindex=link,
-            state=ndmsg.states["permanent"],
+            state=_PERMANENT,
         )  # fmt: skip
         default = "default" if is_ipv4 else "::/0"
         route.route(

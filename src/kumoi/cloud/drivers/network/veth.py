@@ -13,11 +13,8 @@ import errno
 import fcntl
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
-
-from pyroute2.iproute.linux import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from kumoi.base.errors import Transient
 
@@ -85,6 +82,10 @@ def disable_offload(name: str) -> None:
 
 @contextlib.contextmanager
 def netlink(what: str) -> Any:
+    """A way to the kernel. Imported when there is something to say: an agent without servers is a quarter smaller."""
+    from pyroute2.iproute.linux import IPRoute  # noqa: PLC0415
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
+
     try:
         with IPRoute() as route:
             yield route
@@ -92,11 +93,18 @@ def netlink(what: str) -> Any:
         raise Transient(what) from cause
 
 
-@contextlib.contextmanager
-def ignoring_gone() -> Any:
+def ignoring_gone() -> contextlib.AbstractContextManager[None]:
     """A link that is gone already is no error."""
+    return ignoring(_GONE)
+
+
+@contextlib.contextmanager
+def ignoring(codes: Collection[int]) -> Iterator[None]:
+    """Within `netlink`: these answers of the kernel are no errors."""
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415 - as there
+
     try:
         yield
     except NetlinkError as cause:
-        if cause.code not in _GONE:
+        if cause.code not in codes:
             raise

@@ -16,8 +16,6 @@ import socket
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from kumoi.base.errors import Transient
 from kumoi.cloud.drivers.instance import kernel
 from kumoi.cloud.drivers.instance.wire import LINK_ID_DIGITS, Wire
@@ -31,7 +29,7 @@ _OURS = re.compile(rf"k[0-9a-f]{{{LINK_ID_DIGITS}}}")
 def ensure(wire: Wire, macs: MacTables) -> None:
     """Make a link with both ends on the host, the host's end up."""
     with netlink(f"make link {wire.link}") as route:
-        try:
+        with veth.ignoring([errno.EEXIST]):
             route.link(
                 "add",
                 ifname=wire.link,
@@ -40,9 +38,6 @@ def ensure(wire: Wire, macs: MacTables) -> None:
                 state="up",
                 peer={"ifname": wire.peer, "address": wire.mac, "mtu": wire.mtu},
             )
-        except NetlinkError as cause:
-            if cause.code != errno.EEXIST:
-                raise
         route.link("set", ifname=wire.link, state="up")
     for name in (wire.link, wire.peer):
         veth.disable_offload(name)
