@@ -153,7 +153,7 @@ async def serve(
             tasks.create_task(watch_revocations(services, alarm))
             tasks.create_task(watch_keys(services))
             if services.leases is not None:
-                tasks.create_task(identify.learn())
+                tasks.create_task(identify.learn(alarm))
             tasks.create_task(serve_listeners(listeners, activation))
     finally:
         await alarm.close()

@@ -19,12 +19,13 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Forbidden, KumoiError, Transient, Unauthenticated
 from kumoi.cloud.domain.host import enrolment
 from kumoi.engine.db import Database
+from kumoi.engine.wake import Alarm
 from kumoi.hosts.first_use.pki import host_uri_prefix, public_key_sha256
 
 CACHED_S = 10.0
 """A host whose enrolment was removed may call for so long at most."""
 CACHED_MAX = 10_000
-LEARN_S = 2.0  # A host that has just joined waits so long for its first lease.
+LEARN_S = 2.0  # A host that has just joined waits so long for its first lease, at the least between two looks.
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,17 @@ class ByCertificate:
             raise Forbidden(f"Host {name} is not enrolled with this key.")
         return name
 
-    async def learn(self) -> None:
-        """Which hosts are enrolled, again and again, until cancelled."""
+    async def learn(self, alarm: Alarm) -> None:
+        """Which hosts are enrolled, whenever the store was written, and every CACHED_S without a word of that; until cancelled."""
         while True:
+            seen, waits_s = alarm.count, CACHED_S - LEARN_S
             try:
                 self._learnt = await asyncio.to_thread(self._look_up_all)
             except KumoiError as error:
                 log.failure("enrolments.not_learned", error)
+                waits_s = 0.0
             await asyncio.sleep(LEARN_S)
+            await alarm.wait(waits_s, after=seen)
 
     def _shown(self, http: HttpRequest) -> tuple[str, str]:
         """The name and the key of its certificate."""
