@@ -22,7 +22,7 @@ LOOP_WAIT_S, RETRY_TIMEOUT_S = 2, 7
 START_TIMEOUT_S = 0  # One that crashed is replaced at once: another has all that was acknowledged.
 MAP = "engines"  # Who may be which user of the database.
 PARAMETERS = {
-    "shared_buffers": "32MB",
+    "shared_buffers": "16MB",
     # Of three hosts' API, worker and pipeline, and of copies, which use both stores: each has two pools' worth at most.
     "max_connections": 500,
     # For each of those there is room for so many locks, made at the start; all share it. None is serializable, which the second

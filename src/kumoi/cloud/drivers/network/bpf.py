@@ -178,9 +178,11 @@ def _ensure_filter(route: Any, name: str, program: Callable[[int | None], int]) 
 
 def tables(names: Iterable[str]) -> dict[str, int]:
     """Descriptors of the tables that these links have, by link."""
-    found = {}
+    wanted, found = list(names), dict[str, int]()
+    if not wanted:
+        return found
     with netlink("look at what filters servers' links") as route:
-        for name in names:
+        for name in wanted:
             with ignoring_gone(), contextlib.ExitStack() as opened:
                 present = _present(route, name, opened)
                 table = _table_of(present, opened) if present is not None else None
