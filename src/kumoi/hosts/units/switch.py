@@ -35,11 +35,14 @@ def connection_limits(
     """How many connections a switch remembers, in a table that all ports of its host share. OVN gives
     each port, and each router twice, a zone of it: the lowest number that is free. What fills its own
     zone makes no new connections, and its neighbours do. OVS 3.1 counts the zones of a default limit
-    together, so each has one; no path of a release is in it, as a switch is not started anew for that.
+    together, so each has one; no path of a release is in it, as a switch is not started anew for that. It would
+    log a line for each zone, each time.
     """
-    ask = f"exec ovs-appctl -t {shlex.quote(str(control))} dpctl/ct-set-"
+    switch = f"exec ovs-appctl -t {shlex.quote(str(control))}"
+    ask = f"{switch} dpctl/ct-set-"
     zones = f"$(seq -f zone=%.0f,limit={per_zone} 1 {CONNECTION_ZONES})"
     return (
+        ("sh", "-c", f"{switch} vlog/set conntrack:console:warn"),
         ("sh", "-c", f"{ask}limits {zones}"),
         ("sh", "-c", f"{ask}maxconns {CONNECTIONS_TOGETHER}"),
     )

@@ -69,9 +69,10 @@ def test_every_need_names_a_unit_that_stands_before() -> None:
 
 
 def test_the_switch_is_told_all_that_ovn_needs_after_each_start() -> None:
-    *commands, limits, most, row, cannot = [
+    *commands, quiet, limits, most, row, cannot = [
         " ".join(command) for command in by_name()["ovs-vswitchd"].then
     ]
+    assert quiet.endswith("ovs-vswitchd.ctl vlog/set conntrack:console:warn")
     assert "dpctl/ct-set-limits $(seq -f zone=%.0f,limit=250000 1 8192)" in limits
     assert most.endswith("dpctl/ct-set-maxconns 2000000")
     assert "create datapath" in row
