@@ -27,7 +27,6 @@ HEAP = (
     ("MALLOC_MMAP_THRESHOLD_", f"{1 << 20}"),
     ("MALLOC_TRIM_THRESHOLD_", f"{1 << 20}"),
 )
-SMALL_HEAP = (("GOGC", "50"),)  # etcd has little to do, so it may look for garbage twice as often.
 # The switch takes memory for each packet, and glibc's allocator keeps none of a packet's size at hand: 18 %
 # of the switch's time under HTTP, of which 3 are left. One arena, since packets are one thread's.
 ALLOCATOR = (("LD_PRELOAD", "libjemalloc.so.2"), ("MALLOC_CONF", "narenas:1"))
@@ -277,7 +276,7 @@ def _store(cloud: CloudSettings, host: HostSettings, python: str) -> list[Unit]:
             name=members.ETCD,
             kind=UnitKind.ENGINE,
             argv=members.etcd_command(cloud, host),
-            env=(*SMALL_HEAP, *_homes(etcd)),
+            env=_homes(etcd),
             namespace=host.control_namespace,
             listens=f"tcp:{address}:{members.ETCD_PORT}",
             confined=etcd,
