@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +13,9 @@ from tests.stories.compute.conftest import Workbench
 from tests.stories.unified_limits import limited
 
 from kumoi.base.ids import new_hex_id
+from kumoi.cloud.api.compute import rendering
+from kumoi.cloud.store.compute import server_list
+from kumoi.cloud.store.compute.server import Server
 
 AT_ONCE = 50
 
@@ -149,6 +153,29 @@ def test_usage_comes_in_pages_that_end(
     assert len(seen) == len(set(seen))
     assert admin.compute.get(f"{path}&marker=x", microversion="2.40").status_code == 400
     assert admin.compute.get(f"{path}&marker=x", microversion="2.39").status_code == 200
+
+
+@pytest.mark.parametrize("microversion", ["2.1", "2.40"])
+def test_usage_reads_no_more_servers_than_a_page_has(
+    bench: Workbench, demo: Connection, monkeypatch: pytest.MonkeyPatch, microversion: str
+) -> None:
+    """A project that had made and deleted 100,000 had them all in memory, each time that it asked."""
+    for name in ("a", "b", "c"):
+        bench.active(name)
+    monkeypatch.setattr(rendering, "PAGE_MAX", 2)
+    read: list[int] = []
+    fetch = server_list._fetch
+
+    def counted(*asked: Any) -> list[Server]:
+        found = fetch(*asked)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(server_list, "_fetch", counted)
+    path = f"/os-simple-tenant-usage/{demo.current_project_id}"
+    shown = demo.compute.get(path, microversion=microversion).json()["tenant_usage"]
+    assert len(shown["server_usages"]) == 2
+    assert read == [2]
 
 
 def test_usage_is_of_the_time_asked_for(bench: Workbench, demo: Connection) -> None:

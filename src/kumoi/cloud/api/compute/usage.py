@@ -12,8 +12,8 @@ from typing import Any
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.domain.compute import server as domain
 from kumoi.cloud.domain.compute import status
+from kumoi.cloud.store.compute import server_list
 from kumoi.cloud.store.compute.server import Server
 from kumoi.engine.http.request import Reply
 
@@ -30,12 +30,12 @@ class UsagePeriod:
 
 
 def index(request: Request) -> Reply:
-    """Since 2.40 in pages of servers, by project and id: a project may be on two pages."""
+    """Pages of servers, by project and id: a project may be on two pages. Before 2.40 there is only a first one,
+    as long as a page may be.
+    """
     span = _span(request)
     detailed = request.query.get("detailed") == "1"
-    with request.read() as connection:
-        rows = domain.with_deleted(connection, project_id=None)
-    used, links = _page(request, [row for row in rows if _hours(row, span) > 0])
+    used, links = _page(request, span, project_id=None)
     by_project: dict[str, list[Server]] = {}
     for row in used:
         by_project.setdefault(row.project_id, []).append(row)
@@ -54,31 +54,32 @@ def show(request: Request) -> Reply:
     project_id = request.path["id"]
     request.caller.check("os_compute_api:os-simple-tenant-usage:show", project_id)
     span = _span(request)
-    with request.read() as connection:
-        rows = domain.with_deleted(connection, project_id=project_id)
-    used, links = _page(request, [row for row in rows if _hours(row, span) > 0])
+    used, links = _page(request, span, project_id=project_id)
     at_end = not used and "marker" in request.query and request.microversion >= V_PAGES
     shown = {} if at_end else _usage(project_id, used, span, detailed=True)
     more = {"tenant_usage_links": links} if links else {}
     return Reply(200, {"tenant_usage": shown, **more})
 
 
-def _page(request: Request, rows: list[Server]) -> tuple[list[Server], list[dict[str, str]]]:
+def _page(
+    request: Request, span: UsagePeriod, *, project_id: str | None
+) -> tuple[list[Server], list[dict[str, str]]]:
     """The servers of the page asked for, and the link to the next. Raises Invalid (field `marker`)
     for a server that used nothing in the period.
     """
-    rows = sorted(rows, key=lambda row: (row.project_id, row.id))
-    if request.microversion < V_PAGES:
-        return rows, []
-    marker = request.query.get("marker")
-    if marker is not None:
-        at = next((at for at, row in enumerate(rows) if row.id == marker), None)
-        if at is None:
-            raise Invalid(f"marker [{marker}] not found", field="marker")
-        rows = rows[at + 1 :]
-    most = rendering.limit(request)
-    rows = rows[:most]
-    return rows, rendering.page_links(request, [row.id for row in rows], most)
+    in_pages = request.microversion >= V_PAGES
+    most = rendering.limit(request) if in_pages else rendering.PAGE_MAX
+    with request.read() as connection:
+        rows = server_list.that_ran(
+            connection,
+            project_id=project_id,
+            start=span.start,
+            stop=min(span.stop, span.now),
+            marker=request.query.get("marker") if in_pages else None,
+            limit=most,
+        )
+    links = rendering.page_links(request, [row.id for row in rows], most) if in_pages else []
+    return [row for row in rows if _hours(row, span) > 0], links
 
 
 def _span(request: Request) -> UsagePeriod:

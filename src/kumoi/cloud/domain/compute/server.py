@@ -117,16 +117,6 @@ def page(connection: Connection, caller: Caller, query: ServerQuery) -> list[Ser
     return found[: query.limit]
 
 
-def with_deleted(connection: Connection, *, project_id: str | None) -> list[Server]:
-    """All servers of one project, or of all, and those deleted whose rows are still there."""
-    among = {} if project_id is None else {"project_id": [project_id]}
-    where = ServerFilter(among=among, deleted=None)
-    found: list[Server] = []
-    for rows in server_list.batches(connection, where, (), marker=None, size=store.BATCH):
-        found += rows
-    return found
-
-
 def rename(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> Server:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.domain.compute import server as server_domain
 from kumoi.cloud.domain.placement import provider
 from kumoi.cloud.domain.placement.provider import ResourceAllocation
 from kumoi.cloud.store.compute import server as store
+from kumoi.cloud.store.compute import server_list
+from kumoi.cloud.store.compute.server_list import ServerFilter
 
 
 def allocations(connection: Connection, key: str) -> list[ResourceAllocation]:
@@ -20,6 +21,9 @@ def allocations_of_project(
     connection: Connection, project_id: str, *, user_id: str | None
 ) -> list[ResourceAllocation]:
     """What its servers claim, or those of one user there."""
-    rows = server_domain.with_deleted(connection, project_id=project_id)
-    mine = [row for row in rows if user_id in (None, row.user_id)]
-    return provider.allocations(connection, mine)
+    among = {"project_id": [project_id]}
+    if user_id is not None:
+        among["user_id"] = [user_id]
+    where = ServerFilter(among=among)
+    found = server_list.batches(connection, where, (), marker=None, size=store.BATCH)
+    return provider.allocations(connection, [row for rows in found for row in rows])

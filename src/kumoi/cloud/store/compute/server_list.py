@@ -88,6 +88,39 @@ def batches(
         last = rows[-1]
 
 
+def that_ran(
+    connection: Connection,
+    *,
+    project_id: str | None,
+    start: datetime,
+    stop: datetime,
+    marker: str | None,
+    limit: int,
+) -> list[Server]:
+    """The servers of one project, or of all, that ran at some time between the two, also those deleted whose
+    rows are still there: `limit` of them by project and id, after the marker.
+
+    Raises Invalid (field `marker`) for one that is not among them.
+    """
+    conditions = [
+        server.c.launched_at < stop,
+        sa.or_(
+            server.c.terminated_at.is_(None),
+            sa.and_(server.c.terminated_at > start, server.c.terminated_at > server.c.launched_at),
+        ),
+    ]
+    if project_id is not None:
+        conditions.append(server.c.project_id == project_id)
+    query = sa.select(*_LISTED).where(*conditions)
+    if marker is not None:
+        rows = _fetch(connection, query.where(server.c.id == marker))
+        if not rows:
+            raise Invalid(f"marker [{marker}] not found", field="marker")
+        last = sa.tuple_(sa.literal(rows[0].project_id), sa.literal(rows[0].id))
+        query = query.where(sa.tuple_(server.c.project_id, server.c.id) > last)
+    return _fetch(connection, query.order_by(server.c.project_id, server.c.id).limit(limit))
+
+
 def _first(connection: Connection, where: ServerFilter, order: _Order, size: int) -> list[Server]:
     """The first batch, which most lists are: its statement is compiled once, and a server that has
     not changed is the same object as before (engine/memo.py).
