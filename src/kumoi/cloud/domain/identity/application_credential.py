@@ -103,7 +103,7 @@ def delete(connection: Connection, claims: Claims, user_id: str, key: str, now: 
     """Raises NotFound, and Forbidden for a token that may not manage credentials."""
     require_unrestricted(claims)
     get(connection, user_id, key)
-    revocation.end_credential(connection, key, now)
+    revocation.end_credential(connection, key, user_id, now)
     kept_credentials.delete_of(connection, application_credential_id=key)
     store.delete(connection, key)
 

@@ -17,15 +17,21 @@ from kumoi.cloud.store.identity import revocation as store
 from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.revocation import EVERYTHING, End, Key, RevocationKind, grant_key
 
+ENDED_MAX = 10_000
+"""Of a user's single tokens and credentials that are known to have ended. Whoever ends more, ends all tokens of that
+user: every process keeps what has ended in memory until it would have expired.
+"""
+
 
 def end_token(connection: Connection, claims: Claims, now: datetime) -> None:
     """End a single token."""
-    end = End(EVERYTHING, claims.expires_at)
-    store.add(connection, {(RevocationKind.TOKEN, claims.audit_ids[0]): end}, now)
+    key = (RevocationKind.TOKEN, claims.audit_ids[0])
+    _end_one(connection, key, End(EVERYTHING, claims.expires_at, claims.user_id), now)
 
 
 def end_user(connection: Connection, user_id: str, now: datetime) -> None:
-    """End all tokens of a user."""
+    """End all tokens of a user, and forget which of them had ended before."""
+    store.delete_of_user(connection, user_id)
     end = End(users.next_generation(connection, user_id), _last_expiry(now))
     store.add(connection, {(RevocationKind.USER, user_id): end}, now)
 
@@ -36,10 +42,18 @@ def end_project(connection: Connection, project_id: str, now: datetime) -> None:
     store.add(connection, {(RevocationKind.PROJECT, project_id): end}, now)
 
 
-def end_credential(connection: Connection, credential_id: str, now: datetime) -> None:
-    """End all tokens made with an application credential."""
-    end = End(EVERYTHING, _last_expiry(now))
-    store.add(connection, {(RevocationKind.CREDENTIAL, credential_id): end}, now)
+def end_credential(connection: Connection, credential_id: str, user_id: str, now: datetime) -> None:
+    """End all tokens made with a user's application credential, or by a trust of his."""
+    key = (RevocationKind.CREDENTIAL, credential_id)
+    _end_one(connection, key, End(EVERYTHING, _last_expiry(now), user_id), now)
+
+
+def _end_one(connection: Connection, key: Key, end: End, now: datetime) -> None:
+    user_id = end.user_id or ""
+    if store.count_of_user(connection, user_id) >= ENDED_MAX:
+        end_user(connection, user_id, now)
+    else:
+        store.add(connection, {key: end}, now)
 
 
 def end_grants(connection: Connection, grants: Iterable[tuple[str, str]], now: datetime) -> None:

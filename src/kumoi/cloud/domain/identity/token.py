@@ -256,8 +256,15 @@ class _Verified:
 
 
 def _merged(known: Revoked, more: Revoked) -> Revoked:
-    """Two sets of one epoch as one: the later end of each key, the later position."""
+    """Two sets of one epoch as one: the later end of each key, the later position. Where all tokens of a user
+    have ended since, it does not matter which had before.
+    """
     ends = dict(known.ends)
+    since = {key: end.revision for (kind, key), end in more.ends.items() if kind == "user"}
+    if since:
+        for key, end in known.ends.items():
+            if end.user_id is not None and end.revision < since.get(end.user_id, 0):
+                del ends[key]
     for key, end in more.ends.items():
         if key not in ends or end.generation >= ends[key].generation:
             ends[key] = end

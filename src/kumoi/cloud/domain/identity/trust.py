@@ -118,7 +118,7 @@ def is_open(row: UserTrust, now: datetime) -> bool:
 def delete(connection: Connection, claims: Claims, row: UserTrust, now: datetime) -> None:
     """End it and all tokens of it. Raises Forbidden for a delegated token."""
     require_own_token(claims)
-    revocation.end_credential(connection, row.id, now)
+    revocation.end_credential(connection, row.id, row.trustor_user_id, now)
     kept_credentials.delete_of(connection, trust_id=row.id)
     store.delete(connection, row.id)
 

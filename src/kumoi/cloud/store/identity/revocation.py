@@ -3,7 +3,8 @@
 A token carries the generation that its user and its project had when it was made. A row of kind
 `user`, `project` or `grant` ends all tokens of an older generation than its own; one of kind
 `token` or `credential` ends that token, or all of that credential. Generations are counted inside
-writing transactions, so no clock decides. A row goes when no token can be left that it ends.
+writing transactions, so no clock decides. A row goes when no token can be left that it ends; those of
+single tokens and credentials also when all tokens of their user are ended.
 """
 
 from __future__ import annotations
@@ -41,10 +42,14 @@ Key = tuple[RevocationKind, str]
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Tokens older than `generation` have ended; by `expires_at` none of them is left."""
+    """Tokens older than `generation` have ended; by `expires_at` none of them is left. Of a single token or
+    credential, `user_id` is whose tokens these are. `revision` is the store's, when it was written.
+    """
 
     generation: int
     expires_at: datetime
+    user_id: str | None = None
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ revocation = sa.Table(
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("expires_at", Timestamp, nullable=False, index=True),
     sa.Column("revision", sa.BigInteger, nullable=False, index=True),
+    sa.Column("user_id", sa.String(64), index=True),  # None where the release before wrote it.
 )
 
 
@@ -79,7 +85,13 @@ def add(connection: Connection, ends: dict[Key, End], now: datetime) -> None:
         return
     connection.execute(sa.delete(revocation).where(revocation.c.expires_at <= now))
     rows: list[dict[str, Any]] = [
-        {"kind": kind, "key": key, "generation": end.generation, "expires_at": end.expires_at}
+        {
+            "kind": kind,
+            "key": key,
+            "generation": end.generation,
+            "expires_at": end.expires_at,
+            "user_id": end.user_id,
+        }
         for (kind, key), end in ends.items()
     ]
     feed.touch(connection, TOPIC, FEED_KEY)
@@ -88,6 +100,17 @@ def add(connection: Connection, ends: dict[Key, End], now: datetime) -> None:
         same = (revocation.c.kind == row["kind"]) & (revocation.c.key == row["key"])
         connection.execute(sa.delete(revocation).where(same))
     insert_all(connection, revocation, [{**row, "revision": revision} for row in rows])
+
+
+def count_of_user(connection: Connection, user_id: str) -> int:
+    """Of single tokens and credentials."""
+    query = sa.select(sa.func.count()).where(revocation.c.user_id == user_id)
+    return int(connection.execute(query).scalar_one())
+
+
+def delete_of_user(connection: Connection, user_id: str) -> None:
+    """Those of single tokens and credentials."""
+    connection.execute(sa.delete(revocation).where(revocation.c.user_id == user_id))
 
 
 def get(connection: Connection, keys: Iterable[Key]) -> dict[Key, End]:
@@ -113,13 +136,18 @@ def every(connection: Connection) -> dict[Key, End]:
 
 def _ends(connection: Connection, *, since: int) -> dict[Key, End]:
     return {
-        (RevocationKind(kind), key): End(generation, expires_at)
-        for kind, key, generation, expires_at in _NEWER.rows(connection, since=since)
+        (RevocationKind(kind), key): End(*end)
+        for kind, key, *end in _NEWER.rows(connection, since=since)
     }
 
 
 _NEWER = Statement(
     sa.select(
-        revocation.c.kind, revocation.c.key, revocation.c.generation, revocation.c.expires_at
+        revocation.c.kind,
+        revocation.c.key,
+        revocation.c.generation,
+        revocation.c.expires_at,
+        revocation.c.user_id,
+        revocation.c.revision,
     ).where(revocation.c.revision > sa.bindparam("since"))
 )

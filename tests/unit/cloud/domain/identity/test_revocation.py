@@ -181,6 +181,64 @@ def test_rows_that_end_no_token_any_more_go(database: Database) -> None:
         assert [kind for kind, _ in store.load(connection, Position()).ends] == ["user"]
 
 
+@pytest.mark.parametrize("what", ["tokens", "credentials"])
+def test_whoever_ends_one_after_the_other_without_end_ends_all_of_his_and_fills_no_memory(
+    database: Database, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Each took 350 bytes of every process for hours, and the next one copied them all."""
+    monkeypatch.setattr(revocation, "ENDED_MAX", 3)
+    other = log_in(database)
+    others = tokens.sign(other)
+    for number in range(3):
+        with database.write() as connection:
+            if what == "tokens":
+                revocation.end_token(connection, log_in(database), NOW)
+            else:
+                revocation.end_credential(connection, f"gone-{number}", other.user_id, NOW)
+        learn(database, tokens)
+    assert tokens.check(others, now=NOW) == other
+    last = log_in(database)
+    with database.write() as connection:
+        revocation.end_token(connection, last, NOW)
+    learn(database, tokens)
+    for token in (others, tokens.sign(last)):
+        with pytest.raises(Unauthenticated):
+            tokens.check(token, now=NOW)
+    assert list(tokens._revoked.ends) == [("user", other.user_id)]
+    with database.read() as connection:
+        assert list(store.every(connection)) == [("user", other.user_id)]
+    again = log_in(database)
+    assert tokens.check(tokens.sign(again), now=NOW) == again
+    with database.write() as connection:
+        revocation.end_token(connection, again, NOW)
+    learn(database, tokens)
+    with pytest.raises(Unauthenticated):
+        tokens.check(tokens.sign(again), now=NOW)
+
+
+def test_a_process_that_hears_late_of_a_token_that_ended_with_all_others_forgets_none_that_ended_since(
+    database: Database, tokens: Tokens
+) -> None:
+    older = log_in(database)
+    with database.write() as connection:
+        revocation.end_token(connection, older, NOW)
+    with database.read() as connection:
+        read_early = store.load(connection, tokens.position)
+    with database.write() as connection:
+        revocation.end_user(connection, older.user_id, NOW)
+    with database.read() as connection:
+        read_between = store.load(connection, tokens.position)
+    since = log_in(database)
+    with database.write() as connection:
+        revocation.end_token(connection, since, NOW)
+    learn(database, tokens)
+    for read in (read_early, read_between):
+        tokens.revoke_known(read, now=NOW)
+    for claims in (older, since):
+        with pytest.raises(Unauthenticated):
+            tokens.check(tokens.sign(claims), now=NOW)
+
+
 @pytest.mark.parametrize("gone", ["user", "domain"])
 def test_a_password_that_was_right_opens_nothing_once_its_user_is_disabled(
     database: Database, gone: str
