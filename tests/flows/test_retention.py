@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from tests.flows.world import World
@@ -57,6 +58,38 @@ def test_the_oldest_logs_of_a_project_that_has_too_many_go_and_no_other_projects
     assert texts(world, *runs, theirs) == [0, MIB // 2, MIB // 2, MIB]
     with world.database.read() as connection:
         assert run.log_size(connection, "p1") == MIB
+
+
+def test_a_runner_that_sends_a_letter_at_a_time_costs_no_more_for_each_and_fills_no_store(
+    world: World,
+) -> None:
+    """Each letter read all those before it, while nobody else could write."""
+    new = world.push(HELLO, "a")
+
+    def steps_of(sequence: int) -> int:
+        """How much SQLite does for one; the other database is asked the same."""
+        done: list[int] = []
+        with world.database.write() as connection:
+            raw: Any = connection.connection.dbapi_connection
+            if world.database.is_sqlite:
+                raw.set_progress_handler(lambda: done.append(1), 10)
+            log.append(connection, new.id, sequence, "x")
+            if world.database.is_sqlite:
+                raw.set_progress_handler(None, 0)
+        return len(done)
+
+    first = steps_of(1)
+    with world.database.write() as connection:
+        for sequence in range(2, 500):
+            log.append(connection, new.id, sequence, "x")
+    assert steps_of(500) <= 2 * first
+    with world.database.write() as connection:
+        assert log.append(connection, new.id, 700, "y")
+        assert log.append(connection, new.id, 600, "z")
+        assert not log.append(connection, new.id, log.BATCHES_MAX + 1, "more rows")
+    with world.database.read() as connection:
+        assert run.log_size(connection, "p1") == 502
+        assert log.read(connection, new.id, offset=500) == "yz"
 
 
 def test_a_log_goes_after_its_days_and_the_report_stays(world: World) -> None:

@@ -3,8 +3,8 @@
 A request that may change something carries a Record. The first write transaction of the request
 writes it, so that there is no change without a record; for a request that wrote nothing it is
 written at the end. A denied or failed request is recorded in a transaction of its own, and only so
-often per caller, so that a flood does not fill the disk. No API shows the audit; `kumoi audit`
-does, on the machine. Columns are those of CADF's events (DMTF DSP0262).
+often per caller, and of a project's records the newest are kept, so that no flood fills the disk. No
+API shows the audit; `kumoi audit` does, on the machine. Columns are those of CADF's events (DMTF DSP0262).
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ SUCCESS, FAILURE = "success", "failure"
 FAILURES_PER_MINUTE = 30  # Recorded of one caller; more are counted.
 FAILING_CALLERS_MAX = 10_000
 FAILURES_STORED_MAX = 100_000
+PROJECT_STORED_MAX = 500_000  # About 300 MiB.
 PAGE = 1_000
-PRUNE_EVERY_S = 3_600.0
+PRUNE_EVERY_S = 600.0
 MINUTE_S = 60.0
 TEXT_MAX = 255
 
@@ -237,25 +238,10 @@ def newest(connection: Connection) -> int:
     return connection.execute(sa.select(sa.func.max(audit.c.sequence))).scalar() or 0
 
 
-def prune(connection: Connection, before: datetime) -> int:
-    """Delete records of the time `before`, and the oldest failures beyond FAILURES_STORED_MAX. The
-    number of deleted records.
-    """
-    deleted = connection.execute(sa.delete(audit).where(audit.c.event_time < before)).rowcount
-    failures = sa.select(audit.c.sequence).where(audit.c.outcome == FAILURE)
-    surplus = failures.order_by(audit.c.sequence.desc()).offset(FAILURES_STORED_MAX).limit(1)
-    newest_surplus = connection.execute(surplus).scalar()
-    if newest_surplus is not None:
-        too_many = sa.delete(audit).where(
-            audit.c.outcome == FAILURE, audit.c.sequence <= newest_surplus
-        )
-        deleted += connection.execute(too_many).rowcount
-    return deleted
-
-
 class Pruner:
     """The round of a loop that prunes the audit, at most once in PRUNE_EVERY_S however often the
-    store's hints wake the loop.
+    store's hints wake the loop: records older than `days`, the oldest failures beyond FAILURES_STORED_MAX, and
+    each project's oldest beyond PROJECT_STORED_MAX.
     """
 
     def __init__(self, database: Database, clock: Clock, days: int) -> None:
@@ -263,15 +249,59 @@ class Pruner:
         self._clock = clock
         self._age = timedelta(days=days)
         self._due_at_s = 0.0
+        self._counted_to = 0
 
     def round(self) -> None:
         if self._clock.monotonic() < self._due_at_s:
             return
-        with self._database.write(wakes=False) as connection:
-            deleted = prune(connection, self._clock.now() - self._age)
+        with self._database.read() as connection:
+            surplus = [
+                audit.c.event_time < self._clock.now() - self._age,
+                *_oldest(connection, audit.c.outcome == FAILURE, FAILURES_STORED_MAX),
+                *self._of_projects(connection),
+            ]
+        deleted = sum(map(self._delete, surplus))
         self._due_at_s = self._clock.monotonic() + PRUNE_EVERY_S
         if deleted:
             log.event("audit.pruned", records=deleted)
+
+    def _of_projects(self, connection: Connection) -> list[sa.ColumnElement[bool]]:
+        """Counted where there is so much more that it matters, as all records are read for it."""
+        last = newest(connection)
+        if last - self._counted_to < PROJECT_STORED_MAX // 10:
+            return []
+        self._counted_to = last
+        project = audit.c.initiator_project_id
+        counts = sa.select(project).where(project != "").group_by(project)
+        crowded = connection.execute(counts.having(sa.func.count() > PROJECT_STORED_MAX))
+        return [
+            which
+            for one in crowded.scalars().all()
+            for which in _oldest(connection, project == one, PROJECT_STORED_MAX)
+        ]
+
+    def _delete(self, which: sa.ColumnElement[bool]) -> int:
+        """A PAGE in each transaction, so that nobody waits long to write. How many there were."""
+        deleted = 0
+        while True:
+            with self._database.read() as connection:
+                some = sa.select(audit.c.sequence).where(which).limit(PAGE)
+                found = connection.execute(some).scalars().all()
+            if not found:
+                return deleted
+            with self._database.write(wakes=False) as connection:
+                connection.execute(sa.delete(audit).where(audit.c.sequence.in_(found)))
+            deleted += len(found)
+
+
+def _oldest(
+    connection: Connection, mine: sa.ColumnElement[bool], kept: int
+) -> list[sa.ColumnElement[bool]]:
+    """Those beyond the newest `kept` of some, if there are any."""
+    sequences = sa.select(audit.c.sequence).where(mine)
+    beyond = sequences.order_by(audit.c.sequence.desc()).offset(kept).limit(1)
+    last = connection.execute(beyond).scalar()
+    return [] if last is None else [mine & (audit.c.sequence <= last)]
 
 
 def events(rows: Sequence[sa.RowMapping]) -> Iterator[dict[str, Any]]:

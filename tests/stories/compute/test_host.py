@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from kumoi.base.ids import new_id
 from kumoi.cloud.hostapi.hello import PATH, PROTOCOL, PROTOCOL_OLDEST, Allocation
 from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import ThingReport
+from kumoi.cloud.reconcilers import server as reconciler
 from kumoi.cloud.reconcilers.host import HostReconciler
 from kumoi.cloud.reconcilers.server import BUILD_S, DELETED_KEPT_S, ServerReconciler
 from kumoi.engine.db import Database
@@ -252,6 +254,22 @@ def test_servers_long_deleted_are_forgotten(
     with later(bench.cloud, DELETED_KEPT_S + 60) as database:
         ServerReconciler(database).round()
     assert list(admin.compute.servers(all_projects=True, deleted=True)) == []
+
+
+def test_of_servers_that_are_made_and_deleted_without_end_the_newest_are_remembered(
+    bench: Workbench, admin: Connection, demo: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "DELETED_KEPT_MAX", 2)
+    given = base64.b64encode(b"of a deleted server").decode()
+    made = [bench.active(f"gone-{number}", user_data=given) for number in range(4)]
+    for server in made:
+        demo.compute.delete_server(server)
+        bench.cloud.host.settle()
+    ServerReconciler(bench.cloud.database).round()
+    listed = admin.compute.servers(all_projects=True, deleted=True)
+    left = [server for server in listed if server.project_id == demo.current_project_id]
+    assert {server.id for server in left} == {server.id for server in made[2:]}
+    assert {server.user_data for server in left} == {None}
 
 
 def test_a_host_that_read_another_epoch_is_told_everything(bench: Workbench) -> None:

@@ -12,6 +12,7 @@ from openstack.connection import Connection
 from tests.stories.compute.conftest import Workbench
 from tests.tarball import tarball
 
+from kumoi.cloud.domain.compute import action
 from kumoi.cloud.domain.compute.server_rebuild import ADVICE
 
 
@@ -213,6 +214,19 @@ def test_every_request_is_told_with_how_it_ended(bench: Workbench, demo: Connect
     assert [item.action for item in listed] == ["stop", "create"]
     (event,) = demo.compute.get_server_action(listed[0].request_id, made).events
     assert (event.event, event.result) == ("compute_stop_instance", "Success")
+
+
+def test_of_a_server_that_is_told_things_without_end_the_newest_are_remembered(
+    bench: Workbench, demo: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(action, "KEPT_MAX", 3)
+    made, other = bench.active(), bench.active("other")
+    for _ in range(3):
+        demo.compute.lock_server(made)
+        demo.compute.unlock_server(made)
+    listed = [item.action for item in demo.compute.server_actions(made)]
+    assert listed == ["unlock", "lock", "unlock"]
+    assert [item.action for item in demo.compute.server_actions(other)] == ["create"]
 
 
 def test_the_console_is_what_the_host_last_sent(bench: Workbench, demo: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from kumoi.base.clock import SetClock
 from kumoi.engine import audit, schema
 from kumoi.engine.audit import CURRENT, FAILURE, SUCCESS, Pruner, Record, Recorder
 from kumoi.engine.db import Database
+from kumoi.engine.write_watch import WriteWatch
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def database(store_url: str, tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-def record(user_id: str = "u", address: str = "192.0.2.1") -> Record:
+def record(user_id: str = "u", address: str = "192.0.2.1", *, project_id: str = "p") -> Record:
     return audit.new_record(
         action="create",
         target_type="network/ports",
@@ -33,9 +35,28 @@ def record(user_id: str = "u", address: str = "192.0.2.1") -> Record:
         observer="network",
         address=address,
         user_id=user_id,
-        project_id="p",
+        project_id=project_id,
         token_id="t",
     )
+
+
+@contextlib.contextmanager
+def counted_writes(database: Database) -> Iterator[list[float]]:
+    """How long each write transaction within was open."""
+    ended: list[float] = []
+    watch = database.write_watch
+    database.write_watch = _Counted(ended)
+    yield ended
+    database.write_watch = watch
+
+
+class _Counted(WriteWatch):
+    def __init__(self, ended: list[float]) -> None:
+        self._ended = ended
+
+    def ended(self, open_s: float, computed_s: float) -> None:
+        del computed_s
+        self._ended.append(open_s)
 
 
 def records(database: Database) -> list[sa.RowMapping]:
@@ -124,6 +145,26 @@ def test_the_newest_failures_are_kept_and_every_success(
         recorder.failed(record(), code)
     Pruner(database, clock, days=1).round()
     assert [row["reason_code"] for row in records(database)] == [200, 403, 404]
+
+
+def test_a_project_that_changes_things_without_end_has_its_newest_records_and_nobody_elses_go(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "PROJECT_STORED_MAX", 3)
+    monkeypatch.setattr(audit, "PAGE", 2)
+    clock = SetClock()
+    recorder = Recorder(database, clock)
+    recorder.succeeded(record("neighbour", project_id="other"), 200)
+    for number in range(10):
+        recorder.succeeded(record(f"noisy-{number}"), 200)
+    recorder.succeeded(record("no project", project_id=""), 200)
+    with counted_writes(database) as writes:
+        Pruner(database, clock, days=1).round()
+    assert len(writes) == 4, "two at a time"
+    monkeypatch.undo()
+    assert [row["initiator_id"] for row in records(database)] == [
+        *("neighbour", "noisy-7", "noisy-8", "noisy-9", "no project")
+    ]
 
 
 def test_records_are_found_by_what_they_say(database: Database) -> None:

@@ -1,13 +1,14 @@
 """Servers whose rows must change although no request and no report says so: a reconciler.
 
 A server that has been building for longer than BUILD_S gets into ERROR; one to be deleted that never
-had a host is deleted; rows of servers deleted longer than DELETED_KEPT_S ago are removed. Of servers
-being shelved, and of those that move, it takes the step that is due (domain/compute/shelve.py, move_lost.py).
+had a host is deleted; rows of servers deleted longer than DELETED_KEPT_S ago are removed, and of a project's
+the oldest beyond DELETED_KEPT_MAX. Of servers being shelved, and of those that move, it takes the step that is
+due (domain/compute/shelve.py, move_lost.py).
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
@@ -23,6 +24,7 @@ from kumoi.engine.db import Database, now
 
 BUILD_S = 1_800
 DELETED_KEPT_S = 7 * 86_400
+DELETED_KEPT_MAX = 10_000  # Of one project, which may make and delete them without end.
 
 
 class ServerReconciler:
@@ -33,13 +35,13 @@ class ServerReconciler:
 
     def round(self) -> None:
         """Looks first, and writes only when there is something to write."""
-        build_limit, retention = timedelta(seconds=BUILD_S), timedelta(seconds=DELETED_KEPT_S)
+        build_limit = timedelta(seconds=BUILD_S)
         with self._database.read() as connection:
             at = now(connection)
             has_work = (
                 bool(store.stuck(connection, before=at - build_limit))
                 or any(row.host_id is None for row in store.unfinished_deletions(connection))
-                or store.has_purgeable(connection, before=at - retention)
+                or bool(_purgeable(connection, at))
                 or bool(store.being_shelved(connection))
                 or bool(store.being_moved(connection))
                 or bool(_imaged(connection))
@@ -64,10 +66,16 @@ class ServerReconciler:
                 move_lost.repair(connection, row, at)
             for row in _imaged(connection):
                 store.update(connection, row, now=at, imaging=False)
-            purged = store.purge(connection, before=at - retention)
+            purged = _purgeable(connection, at)
             if purged:
+                store.purge(connection, purged)
                 action_store.forget(connection, purged)
                 migration_store.forget(connection, purged)
+
+
+def _purgeable(connection: Connection, at: datetime) -> list[str]:
+    before = at - timedelta(seconds=DELETED_KEPT_S)
+    return store.purgeable(connection, before=before, kept=DELETED_KEPT_MAX)
 
 
 def _imaged(connection: Connection) -> list[Server]:

@@ -9,6 +9,7 @@ from kumoi.pipeline.store.run import run
 from kumoi.pipeline.store.schema import ID, metadata
 
 RUN_MAX_BYTES = 8 << 20
+BATCHES_MAX = 50_000  # Of a run: each is a row, and a runner of ours sends two a second.
 READ_MAX = 200
 TRUNCATED = "[the log is longer than may be kept; the rest is left out]\n"
 
@@ -23,17 +24,16 @@ log = sa.Table(
 
 
 def append(connection: Connection, run_id: str, sequence: int, text: str) -> bool:
-    """Store a batch; false when it came before or the log is full."""
+    """Store a batch; false when it came before or the log is full. It costs as much as the first, however many
+    there are.
+    """
+    if sequence > BATCHES_MAX:
+        return False
     same_batch = (log.c.run_id == run_id) & (log.c.sequence == sequence)
     if connection.execute(sa.select(log.c.sequence).where(same_batch)).first():
         return False
-    last = connection.execute(
-        sa.select(log.c.offset, sa.func.length(log.c.text).label("length"))
-        .where(log.c.run_id == run_id)
-        .order_by(log.c.offset.desc())
-        .limit(1)
-    ).first()
-    offset = int(last.offset + last.length) if last else 0
+    size = connection.execute(sa.select(run.c.log_size).where(run.c.id == run_id)).scalar()
+    offset = int(size or 0)
     if offset >= RUN_MAX_BYTES:
         return False
     if offset + len(text) >= RUN_MAX_BYTES:
@@ -41,8 +41,8 @@ def append(connection: Connection, run_id: str, sequence: int, text: str) -> boo
     connection.execute(
         sa.insert(log).values(run_id=run_id, sequence=sequence, offset=offset, text=text)
     )
-    size = {"log_size": offset + len(text)}
-    connection.execute(sa.update(run).where(run.c.id == run_id).values(**size))
+    longer = sa.update(run).where(run.c.id == run_id).values(log_size=offset + len(text))
+    connection.execute(longer)
     return True
 
 

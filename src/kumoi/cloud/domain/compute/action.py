@@ -1,5 +1,5 @@
 """Instance actions: the record of the requests on a server. One is opened by the request and ended by
-the host's report.
+the host's report. A server has the newest KEPT_MAX: who locks and unlocks one without end fills no disk.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ EVENTS = {
     "lock": "api_lock",
     "unlock": "api_unlock",
 }
+KEPT_MAX = 1_000
 ERROR = "Error"
 SUCCESS = "Success"
 
@@ -125,3 +126,5 @@ def _insert(
         message=None,
     )
     store.insert(connection, row)
+    if action != "create":
+        store.forget_oldest(connection, server.id, kept=KEPT_MAX)

@@ -65,11 +65,20 @@ def release_claims(connection: Connection, server: Server, now: datetime) -> Non
 
 
 def finish(connection: Connection, server: Server, now: datetime) -> None:
-    """Release ports and claims of a server that no host has any more; its row stays for a while."""
+    """Release ports and claims of a server that no host has any more; its row stays for a while, without what
+    its owner gave it to read.
+    """
     port_domain.release_device(connection, server.id, now)
     placement.release(connection, server)
     store.update(
-        connection, server, now=now, deleted=True, terminated_at=now, power=Power.ABSENT.value
+        connection,
+        server,
+        now=now,
+        deleted=True,
+        terminated_at=now,
+        power=Power.ABSENT.value,
+        user_data=None,
+        files=None,
     )
     snapshot.abandon(connection, server)
     shelve.abandon(connection, server)

@@ -27,6 +27,7 @@ from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 
 KEPT = timedelta(hours=48)  # How long a task is shown, as in Glance.
+KEPT_MAX = 100  # Of one image, whose owner may try without end.
 STUCK = timedelta(minutes=30)  # Longer than any download: whoever did it has died.
 NOTHING = {
     "status": "queued",
@@ -94,6 +95,7 @@ def begin(
         )
         store.delete_expired(connection, now)
         store.insert(connection, task)
+        store.forget_oldest(connection, key, kept=KEPT_MAX)
         image_store.update(connection, key, {"status": "importing", "updated_at": now})
     return task
 
@@ -117,7 +119,10 @@ def finish(
         if blocks is None:
             _accept_staged(database, files, task.image_id, inspect=inspect, now=now)
         else:
-            with files.draft(cloud.image_max_bytes) as draft:
+            with database.read() as connection:
+                row = _row(connection, task.image_id)
+                room = content.draft_room(connection, cloud, caller, row)
+            with files.draft(cloud.image_max_bytes, room) as draft:
                 for block in blocks:
                     draft.write(block)
                 content.accept(

@@ -393,18 +393,23 @@ def unfinished_deletions(connection: Connection) -> list[Server]:
     return _fetch(connection, query.order_by(server.c.number).limit(BATCH))
 
 
-def has_purgeable(connection: Connection, *, before: datetime) -> bool:
-    query = sa.select(server.c.id).where(server.c.deleted, server.c.terminated_at < before)
-    return connection.execute(query.limit(1)).first() is not None
+def purgeable(connection: Connection, *, before: datetime, kept: int) -> list[str]:
+    """Ids of rows that were deleted before that time, and of a project's that are older than its newest `kept`."""
+    gone = sa.select(server.c.id).where(server.c.deleted)
+    old = gone.where(server.c.terminated_at < before).limit(BATCH)
+    found = list(connection.execute(old).scalars())
+    by_project = sa.select(server.c.project_id).where(server.c.deleted)
+    crowded = by_project.group_by(server.c.project_id).having(sa.func.count() > kept)
+    for project_id in list(connection.execute(crowded).scalars()):
+        newest_first = gone.where(server.c.project_id == project_id).order_by(
+            server.c.terminated_at.desc(), server.c.id
+        )
+        found += connection.execute(newest_first.offset(kept).limit(BATCH)).scalars()
+    return list(dict.fromkeys(found))[:BATCH]
 
 
-def purge(connection: Connection, *, before: datetime) -> list[str]:
-    """Forget rows deleted before that time; gives their ids."""
-    query = sa.select(server.c.id).where(server.c.deleted, server.c.terminated_at < before)
-    keys = list(connection.execute(query.limit(BATCH)).scalars())
-    if keys:
-        connection.execute(sa.delete(server).where(server.c.id.in_(keys)))
-    return keys
+def purge(connection: Connection, keys: Collection[str]) -> None:
+    connection.execute(sa.delete(server).where(server.c.id.in_(list(keys))))
 
 
 def _fetch(connection: Connection, query: sa.Select[Any]) -> list[Server]:

@@ -77,5 +77,14 @@ def update(connection: Connection, key: str, **values: Any) -> None:
     schema.update(connection, image_task, key, values)
 
 
+def forget_oldest(connection: Connection, image_id: str, *, kept: int) -> None:
+    """Of one image's, the newest `kept` stay."""
+    mine = image_task.c.image_id == image_id
+    times = sa.select(image_task.c.created_at).where(mine)
+    oldest_kept = times.order_by(image_task.c.created_at.desc()).offset(kept - 1).limit(1)
+    older = image_task.c.created_at < oldest_kept.scalar_subquery()
+    connection.execute(sa.delete(image_task).where(mine, older))
+
+
 def delete_expired(connection: Connection, now: datetime) -> None:
     connection.execute(sa.delete(image_task).where(image_task.c.expires_at <= now))
