@@ -2,16 +2,18 @@
 holds no program.
 
 They leave the disk its reserve, and a project holds so many answers at a time: each may be as large as a
-repository, for as long as its reader takes.
+repository, for as long as its reader takes. What it sends is bounded in bytes, in all that it sends at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
 import weakref
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -19,8 +21,29 @@ from kumoi.base import files
 from kumoi.base.errors import StoreFull, Transient
 
 ANSWERS_MAX = 8  # Of a project, to pushes, and as many to others.
+SENT_MAX_BYTES = 1 << 30  # By a project at once: two pushes as large as they may be.
 AGAIN_S = 2.0
 FULL = "the disk of this cloud is full, and nothing was changed: try again when there is room"
+
+
+class SentBody:
+    """What is sent of one request. `file` has what came of it."""
+
+    def __init__(self, spool: Spool, project_id: str, file: IO[bytes]) -> None:
+        self.file = file
+        self._spool, self._project_id = spool, project_id
+        self._size = 0
+
+    def write(self, part: bytes) -> None:
+        """Raises StoreFull, and Transient where the project sends too much at once."""
+        self._spool.require_room(len(part))
+        self._spool.take_sent(self._project_id, len(part))
+        self._size += len(part)
+        self.file.write(part)
+
+    def end(self) -> None:
+        self._spool.take_sent(self._project_id, -self._size)
+        self.file.close()
 
 
 class Spool:
@@ -28,12 +51,34 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._sent: Counter[str] = Counter()
         self._held: Counter[tuple[str, bool]] = Counter()
         self._lock = threading.RLock()  # A file may be collected while it is held.
 
     def body(self) -> IO[bytes]:
         """A file for a request. It is gone when it is closed."""
         return tempfile.TemporaryFile(dir=self._made())
+
+    @contextlib.contextmanager
+    def sent(self, project_id: str) -> Iterator[SentBody]:
+        """For a request's body, as it comes. Nothing is left of it afterwards."""
+        body = SentBody(self, project_id, self.body())
+        try:
+            yield body
+        finally:
+            body.end()
+
+    def take_sent(self, project_id: str, more_bytes: int) -> None:
+        """Raises Transient."""
+        with self._lock:
+            if more_bytes > 0 and self._sent[project_id] + more_bytes > SENT_MAX_BYTES:
+                raise Transient(
+                    f"pushes of this project send more than {SENT_MAX_BYTES >> 20} MiB at once: try again",
+                    retry_after_s=AGAIN_S,
+                )
+            self._sent[project_id] += more_bytes
+            if not self._sent[project_id]:
+                del self._sent[project_id]
 
     def answer(self, project_id: str, *, is_push: bool = False) -> IO[bytes]:
         """A file for an answer, likewise. Raises Transient when the project holds too many: of pushes, which are short,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from openstack.connection import Connection
 
+from kumoi.cloud.domain.image import image_import
 from tests.running_cloud import IMPORTED_FROM
 from tests.tarball import tarball
 
@@ -106,6 +107,17 @@ def test_what_is_staged_and_is_no_image_is_refused_by_its_task(demo: Connection)
     (task,) = tasks(demo, image)
     assert task["status"] == "failure"
     assert task["message"]
+
+
+def test_of_imports_that_are_tried_without_end_the_newest_are_remembered(
+    demo: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_import, "KEPT_MAX", 2)
+    image, other = queued(demo, "qcow2"), queued(demo, "qcow2")
+    for tried in (other, image, image, image):
+        demo.image.put(f"/images/{tried.id}/stage", data=b"not one", headers=OCTETS)
+        assert imported(demo, tried, name="glance-direct").status_code == 202
+    assert [len(tasks(demo, each)) for each in (image, other)] == [2, 1]
 
 
 def test_the_internet_gives_an_image(demo: Connection, site: str) -> None:

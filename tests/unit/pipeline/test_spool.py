@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kumoi.base.errors import Transient
+from kumoi.pipeline import spool as module
 from kumoi.pipeline.spool import ANSWERS_MAX, Spool
 
 
@@ -33,6 +34,26 @@ def test_who_clones_keeps_nobody_from_pushing(tmp_path: Path) -> None:
     held.append(spool.answer("p1", is_push=True))
     for each in held:
         each.close()
+
+
+def test_what_a_project_sends_at_once_has_a_bound_and_another_projects_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who sent 128 pushes slowly, of 512 MiB each, had the disk."""
+    monkeypatch.setattr(module, "SENT_MAX_BYTES", 10)
+    spool = Spool(tmp_path / "spool")
+    with spool.sent("p1") as first, spool.sent("p2") as others:
+        first.write(b"123456")
+        others.write(b"1234567890")
+        with spool.sent("p1") as second:
+            with pytest.raises(Transient, match="pushes of this project send more"):
+                second.write(b"12345")
+            second.write(b"1234")
+            second.file.seek(0)
+            assert second.file.read() == b"1234"
+    with spool.sent("p1") as again:
+        again.write(b"1234567890")
+    assert list((tmp_path / "spool").iterdir()) == []
 
 
 def test_an_answer_that_nobody_reads_holds_no_place(tmp_path: Path) -> None:

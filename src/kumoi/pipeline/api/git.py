@@ -41,7 +41,7 @@ from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
 from kumoi.pipeline.repository_calls import CopyNote
 from kumoi.pipeline.repository_client import NO_CHANGE
-from kumoi.pipeline.spool import FULL
+from kumoi.pipeline.spool import FULL, SentBody
 from kumoi.pipeline.store import delegation, repository, run, webhook
 from kumoi.pipeline.store.delegation import Delegation
 from kumoi.pipeline.store.repository import Repository
@@ -103,8 +103,9 @@ async def service(request: Request) -> Reply:
     _require_may_push(request, name)
     asked = None
     turns, project_id = request.services.git_turns, request.caller.project_id
-    with request.services.repositories.spool.body() as body:
-        await _receive(request, body, BODY_MAX_BYTES if name == PUSH else FETCH_MAX_BYTES)
+    with request.services.repositories.spool.sent(project_id) as sent:
+        await _receive(request, sent, BODY_MAX_BYTES if name == PUSH else FETCH_MAX_BYTES)
+        body = sent.file
         if name == PUSH:
             body.seek(0)
             encoding = request.http.headers.get("Content-Encoding", "")
@@ -129,20 +130,20 @@ async def service(request: Request) -> Reply:
     return answer.reply()
 
 
-async def _receive(request: Request, body: IO[bytes], most: int) -> None:
-    """The request's body into a file. A disk that is full is told when whoever pushes has sent all: git
-    reads no answer before. Raises TooLarge, StoreFull.
+async def _receive(request: Request, body: SentBody, most: int) -> None:
+    """The request's body into a file. A disk that is full is told when whoever pushes has sent all, as is a project
+    that sends too much: git reads no answer before. Raises TooLarge, StoreFull, Transient.
     """
-    spool, size, full = request.services.repositories.spool, 0, None
+    size = 0
+    full: Transient | None = None
     async for part in http_limits.parts(request.http):
         size += len(part)
         if size > most:
             raise TooLarge(f"what git sends here may have {most >> 20} MiB at most")
         try:
             if full is None:
-                spool.require_room(len(part))
                 body.write(part)
-        except StoreFull as error:
+        except Transient as error:
             full = error
         except OSError as error:
             if not files.is_disk_full(error):
@@ -150,7 +151,7 @@ async def _receive(request: Request, body: IO[bytes], most: int) -> None:
             full = StoreFull(FULL)
     if full is not None:
         raise full
-    spool.require_room(size)  # To unpack it.
+    request.services.repositories.spool.require_room(size)  # To unpack it.
 
 
 def refusal(request: Request, error: KumoiError) -> Reply | None:

@@ -20,6 +20,7 @@ from kumoi.cloud.api.image.threads import in_thread
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import content, image_import
 from kumoi.cloud.domain.image.content import Draft
+from kumoi.cloud.drivers.image.files import DraftRoom
 from kumoi.cloud.store.image.image import Image
 from kumoi.engine.http import limits
 from kumoi.engine.http.errors import UnsupportedMediaType
@@ -50,9 +51,9 @@ async def stage(request: Request) -> Reply:
 
 
 async def _written(request: Request, keep: Callable[[Request, Draft], None]) -> Reply:
-    await in_thread(request, partial(_require_upload, request))
+    room = await in_thread(request, partial(_require_upload, request))
     services = request.services
-    make = partial(services.images.draft, services.cloud.image_max_bytes)
+    make = partial(services.images.draft, services.cloud.image_max_bytes, room)
     draft = await in_thread(request, make)
     with draft:
         async for block in _blocks(request):
@@ -83,17 +84,19 @@ async def download(request: Request) -> Reply:
     return Reply(200 if whole else 206, None, headers, _read(request, file, part), OCTETS)
 
 
-def _require_upload(request: Request) -> None:
-    """Raises what can be known before any content is read."""
+def _require_upload(request: Request) -> DraftRoom | None:
+    """What may be uploaded. Raises what can be known before any content is read."""
     media_type = request.http.headers.get("Content-Type", "").partition(";")[0].strip()
     if media_type != OCTETS:
         raise UnsupportedMediaType(f"Content-Type must be {OCTETS}")
     with request.read() as connection:
-        content.require_expected(connection, request.caller, request.path["id"])
+        row = content.require_expected(connection, request.caller, request.path["id"])
+        room = content.draft_room(connection, request.services.cloud, request.caller, row)
     most = request.services.cloud.image_max_bytes
     declared = request.http.headers.get("Content-Length", "")
     if declared.isdecimal() and int(declared) > most:
         raise TooLarge(f"The image is too large: at most {most} bytes are allowed")
+    return room
 
 
 def _accept(request: Request, draft: Draft) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Forbidden, Invalid, TooLarge
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.image import image, quota
-from kumoi.cloud.drivers.image.files import Content, Draft, ImageFiles
+from kumoi.cloud.drivers.image.files import Content, Draft, DraftRoom, ImageFiles
 from kumoi.cloud.drivers.image.inspect import Finding
 from kumoi.cloud.store.image import image as store
 from kumoi.cloud.store.image.image import Image
@@ -28,6 +28,7 @@ __all__ = [
     "accept",
     "delete_unnamed",
     "discard",
+    "draft_room",
     "found_values",
     "readable",
     "require_expected",
@@ -123,6 +124,17 @@ def sweep(database: Database, files: ImageFiles) -> list[str]:
         with database.read() as connection:
             named = store.contents(connection)
         return files.delete_orphans(named)
+
+
+def draft_room(
+    connection: Connection, cloud: CloudSettings, caller: Caller, row: Image
+) -> DraftRoom | None:
+    """What bounds an upload together with all others of its project; None is no limit."""
+    if caller.may(image.OVER_LIMIT):
+        return None
+    _, has = store.held(connection, row.owner)
+    most = quota.total_bytes(connection, cloud, row.owner)
+    return DraftRoom(row.owner or "", has, most)
 
 
 def require_room(

@@ -14,6 +14,8 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,14 +42,51 @@ class Content:
     md5: str
 
 
+class _Drafted:
+    """How many bytes of drafts each project has. Until an upload is whole no row says what it takes."""
+
+    def __init__(self) -> None:
+        self._bytes: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, room: DraftRoom, more: int) -> None:
+        """Raises TooLarge."""
+        with self._lock:
+            has = room.has_bytes + self._bytes[room.project_id]
+            if has + more > room.most_bytes:
+                raise TooLarge(
+                    f"The project's images may have {room.most_bytes} bytes together, and have {has} "
+                    "already, with what is being uploaded."
+                )
+            self._bytes[room.project_id] += more
+
+    def give_back(self, project_id: str, taken: int) -> None:
+        with self._lock:
+            self._bytes[project_id] -= taken
+            if not self._bytes[project_id]:
+                del self._bytes[project_id]
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRoom:
+    """For whom a draft is, how many bytes that project's images have, and how many they may have."""
+
+    project_id: str
+    has_bytes: int
+    most_bytes: int
+
+
 class Draft:
     """An upload that is being written. A context manager: a draft that `keep` did not put in its
     place is removed at the end.
     """
 
-    def __init__(self, directory: Path, most_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, most_bytes: int, drafted: _Drafted, room: DraftRoom | None
+    ) -> None:
         self._directory = directory
         self._most_bytes = most_bytes
+        self._drafted, self._room, self._taken = drafted, room, 0
         handle, name = tempfile.mkstemp(prefix=DRAFT, dir=directory)
         os.fchmod(handle, CONTENT_MODE)
         self._file, self._path = os.fdopen(handle, "wb", buffering=0), Path(name)
@@ -61,12 +100,20 @@ class Draft:
     def __exit__(self, *_: object) -> None:
         self._path.unlink(missing_ok=True)
         self._file.close()
+        if self._room is not None:
+            self._drafted.give_back(self._room.project_id, self._taken)
+            self._taken = 0
 
     def write(self, block: bytes) -> None:
-        """Raises TooLarge when it is more than allowed or the disk is full."""
+        """Raises TooLarge when it is more than allowed, by itself or with others of its project, or the disk
+        is full.
+        """
         self.size += len(block)
         if self.size > self._most_bytes:
             raise TooLarge(f"The image is too large: at most {self._most_bytes} bytes are allowed")
+        if self._room is not None:
+            self._drafted.take(self._room, len(block))
+            self._taken += len(block)
         if not leaves_reserve(os.fstatvfs(self._file.fileno()), len(block)):
             raise TooLarge("Image storage media is full: there is not enough disk space.")
         for digest in self._hashes:
@@ -106,12 +153,13 @@ class ImageFiles:
     def __init__(self, directory: Path, *, bring: Callable[[str], None] | None = None) -> None:
         self._directory = directory
         self._bring = bring
+        self._drafted = _Drafted()
 
-    def draft(self, most_bytes: int) -> Draft:
+    def draft(self, most_bytes: int, room: DraftRoom | None = None) -> Draft:
         """Begin an upload. Raises TooLarge when the disk is full."""
         try:
             with self.lock():  # Until the draft itself is locked it looks like a left-over.
-                return Draft(self._directory, most_bytes)
+                return Draft(self._directory, most_bytes, self._drafted, room)
         except OSError as cause:
             raise _failed(cause) from cause
 

@@ -9,7 +9,7 @@ import pytest
 
 from kumoi.base.errors import NotFound, TooLarge, Transient
 from kumoi.cloud.drivers.image import files
-from kumoi.cloud.drivers.image.files import ImageFiles
+from kumoi.cloud.drivers.image.files import DraftRoom, ImageFiles
 from kumoi.cloud.drivers.image.inspect import HEAD_BYTES
 
 
@@ -41,6 +41,20 @@ def test_a_draft_that_is_not_kept_is_gone(tmp_path: Path) -> None:
         with pytest.raises(TooLarge, match="at most 10 bytes"):
             draft.write(b"x")
     assert names(tmp_path) == set()
+
+
+def test_what_a_project_uploads_at_once_is_bounded_together(tmp_path: Path) -> None:
+    files, room = ImageFiles(tmp_path), DraftRoom("p", has_bytes=1, most_bytes=10)
+    with files.draft(100, room) as first:
+        first.write(b"12345")
+        with files.draft(100, room) as second:
+            with pytest.raises(TooLarge, match="may have 10 bytes together, and have 6 already"):
+                second.write(b"12345")
+            second.write(b"1234")
+        with files.draft(100, DraftRoom("q", 0, 10)) as others:
+            others.write(b"0123456789")
+    with files.draft(100, room) as again:
+        again.write(b"123456789")
 
 
 def test_keeping_the_same_content_again_replaces_it(tmp_path: Path) -> None:
