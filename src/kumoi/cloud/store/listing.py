@@ -164,11 +164,16 @@ _SHAPES: dict[tuple[Any, ...], Nouns[Any]] = {}
 
 
 def _sorts(table: sa.Table, listing: Listing) -> tuple[Sort, ...]:
-    """The wanted keys and, so that the order is total, the id; turned round to page backwards."""
+    """The wanted keys, each once, as nothing is left for a second time, and, so that the order is total, the id;
+    turned round to page backwards.
+    """
     for sort in listing.sorts:
         if sort.key not in table.c:
             raise Invalid(f"cannot sort by {sort.key}", field="sort_key")
-    sorts = listing.sorts
+    wanted: dict[str, Sort] = {}
+    for sort in listing.sorts:
+        wanted.setdefault(sort.key, sort)
+    sorts = tuple(wanted.values())
     if all(sort.key != "id" for sort in sorts):
         last = sorts[-1].descending if sorts else False
         sorts = (*sorts, Sort("id", descending=last))

@@ -37,15 +37,24 @@ def conditions(
     column: sa.Column[Any], owner: sa.Column[Any], tag: sa.Column[Any], wanted: TagFilter
 ) -> list[sa.ColumnElement[bool]]:
     """Conditions on the id `column` of a table; `owner` and `tag` are the columns of its tags."""
-
-    def has(*words: str) -> sa.ColumnElement[bool]:
-        return column.in_(sa.select(owner).where(tag.in_(words)))
-
-    found: list[sa.ColumnElement[bool]] = [has(word) for word in wanted.all]
+    found: list[sa.ColumnElement[bool]] = []
+    if wanted.all:
+        found.append(column.in_(with_all(owner, tag, wanted.all)))
     if wanted.any:
-        found.append(has(*wanted.any))
+        found.append(column.in_(_with_some(owner, tag, wanted.any)))
     if wanted.not_all:
-        found.append(sa.not_(sa.and_(*(has(word) for word in wanted.not_all))))
+        found.append(column.not_in(with_all(owner, tag, wanted.not_all)))
     if wanted.not_any:
-        found.append(sa.not_(has(*wanted.not_any)))
+        found.append(column.not_in(_with_some(owner, tag, wanted.not_any)))
     return found
+
+
+def with_all(owner: sa.Column[Any], tag: sa.Column[Any], words: Sequence[str]) -> sa.Select[Any]:
+    """The owners of all of these tags: one statement of one length, however many words a query has."""
+    wanted = set(words)
+    some = _with_some(owner, tag, sorted(wanted)).group_by(owner)
+    return some.having(sa.func.count(tag) == len(wanted))
+
+
+def _with_some(owner: sa.Column[Any], tag: sa.Column[Any], words: Sequence[str]) -> sa.Select[Any]:
+    return sa.select(owner).where(tag.in_(words))

@@ -179,6 +179,9 @@ class App:
             raise NotFound("resource", http.scope["path"])
         if service.versions is not None:
             request.microversion = service.versions.requested(http.headers)
+        if len(http.scope["query_string"]) > limits.QUERY_MAX_BYTES:
+            most = limits.QUERY_MAX_BYTES
+            raise errors.QueryTooLong(f"a query has at most {most} bytes: ask in parts")
         if "\x00" in path or b"%00" in http.scope["query_string"]:
             raise Invalid("the URL holds a NUL character", field="url")
         route, request.path = _route(mounted.router, http.method, path, request.microversion)

@@ -65,6 +65,12 @@ class UnsupportedMediaType(UserError):
     code = "request.unsupported_media_type"
 
 
+class QueryTooLong(UserError):
+    """The query string is longer than any list needs; 414."""
+
+    code = "request.query_too_long"
+
+
 class NotAcceptable(UserError):
     """The microversion is outside the range; 406."""
 
@@ -89,6 +95,7 @@ STATUS: Mapping[type[KumoiError], int] = {
     Unsupported: 501,
     NotAcceptable: 406,
     MethodNotAllowed: 405,
+    QueryTooLong: 414,
     UnsupportedMediaType: 415,
     RateLimited: 429,
     TooSlow: 408,

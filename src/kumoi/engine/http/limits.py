@@ -11,6 +11,9 @@ from starlette.requests import Request as HttpRequest
 from kumoi.base.errors import TooLarge
 from kumoi.engine.http.errors import TooSlow
 
+QUERY_MAX_BYTES = (
+    8 << 10
+)  # As OpenStack's servers have it for a whole URL; its clients ask in parts beyond.
 BODY_MAX_BYTES = 1 << 20  # Of what programs of ours send: hosts and runners.
 BODY_TIMEOUT_S = 60.0  # For what is read whole.
 PART_TIMEOUT_S = 60.0  # For the next part of what is read in parts, however long it is.

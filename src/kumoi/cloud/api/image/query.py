@@ -7,6 +7,7 @@ from typing import Any, get_args
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.image.body import Visibility
 from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.image.image import PROPERTIES_MAX
 from kumoi.cloud.store.image.image_filter import COMPARISONS, ImageFilter, TimeFilter
 from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.engine.http import paging
@@ -57,6 +58,9 @@ def wanted(request: Request) -> ImageFilter:
     """Raises Invalid, which names the parameter."""
     query = request.query
     parameters = {*SEVERAL, *EXACT, *NUMBERS, *TIMES, *OTHER}
+    properties = {name: query[name] for name in query if name not in parameters}
+    if len(properties) > PROPERTIES_MAX:
+        raise Invalid(f"an image has at most {PROPERTIES_MAX} properties", field=max(properties))
     return ImageFilter(
         visibility=_one_of(request, "visibility", VISIBILITIES),
         member_status=_one_of(request, "member_status", MEMBER_STATUSES) or "accepted",
@@ -65,7 +69,7 @@ def wanted(request: Request) -> ImageFilter:
         size_max=_number(request, "size_max"),
         tags=request.query_all("tag"),
         times=[_time(name, value) for name in TIMES for value in request.query_all(name)],
-        properties={name: query[name] for name in query if name not in parameters},
+        properties=properties,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from kumoi.cloud.store import tag_filter
 from kumoi.cloud.store.image.image import image, image_property, image_tag
 from kumoi.cloud.store.image.member import member
 from kumoi.cloud.store.listing import Condition
@@ -51,8 +52,8 @@ def conditions(wanted: ImageFilter, *, project_id: str | None, sees_all: bool) -
         found.append(image.c.size >= wanted.size_min)
     if wanted.size_max is not None:
         found.append(image.c.size <= wanted.size_max)
-    for tag in wanted.tags:
-        tagged = sa.select(image_tag.c.image_id).where(image_tag.c.tag == tag)
+    if wanted.tags:
+        tagged = tag_filter.with_all(image_tag.c.image_id, image_tag.c.tag, wanted.tags)
         found.append(image.c.id.in_(tagged))
     for name, value in wanted.properties.items():
         having = sa.select(image_property.c.image_id).where(
