@@ -33,6 +33,7 @@ from kumoi.base.errors import Invalid, Transient
 from kumoi.cloud.agent.kinds.load_balancer_plan import SeenBalancer, TellProxy, plan
 from kumoi.cloud.domain.load_balancer import tls, tls_context
 from kumoi.cloud.drivers.instance import kernel
+from kumoi.cloud.drivers.instance.lxc.config import OOM_SCORE as OOM_OF_SERVERS
 from kumoi.cloud.drivers.load_balancer.haproxy import tls as haproxy_tls
 from kumoi.cloud.drivers.load_balancer.haproxy.apply import PRIORITY, PROGRAM, Proxies, ProxyLaunch
 from kumoi.cloud.drivers.load_balancer.station import Stations, link_name
@@ -48,6 +49,7 @@ from kumoi.cloud.hostapi.load_balancer import (
     StationLink,
     TlsSpec,
 )
+from kumoi.hosts.units import launch
 from kumoi.hosts.units.confinement import INET, UNIX, Confinement, launched
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -248,6 +250,8 @@ def test_it_serves_and_is_told_of_members_without_another_process(host: Host) ->
     assert host.pid() == pid
     assert Path(f"/proc/{pid}").stat().st_uid == pwd.getpwnam("nobody").pw_uid
     assert os.getpriority(os.PRIO_PROCESS, pid) == PRIORITY
+    score = int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+    assert OOM_OF_SERVERS < score == launch.OOM_OF_PROXIES < launch.OOM_OF_HELPERS
 
 
 @pytest.mark.parametrize("pattern", ["^/(a|a)*[bc]$", "^/(a|aa)+$", "^/((a+)+)+[bc]$"])

@@ -38,7 +38,7 @@ CAPABILITIES = {
     "CAP_SYS_NICE": 23,
     "CAP_SETFCAP": 31,
 }
-OOM_OF_UNITS, OOM_OF_HELPERS = -900, 900
+OOM_OF_UNITS, OOM_OF_PROXIES, OOM_OF_HELPERS = -900, 600, 900
 PR_SET_PDEATHSIG = 1
 CAPABILITY_VERSION = 0x20080522
 PR_SET_KEEPCAPS = 8
@@ -65,8 +65,8 @@ def main(argv: list[str]) -> None:
 
 
 def score_of(confined: Confinement | None) -> int:
-    """Where the machine runs out of memory, what reads a tenant's file ends first, then servers, then
-    units: a file of one tenant's ends no server of another's.
+    """Where the machine runs out of memory, what reads a tenant's file ends first, then balancers' proxies, then
+    servers, then units: neither a file of one tenant's nor a balancer of his ends a server of another's.
     """
     if confined is None:
         return OOM_OF_UNITS

@@ -30,6 +30,7 @@ from kumoi.cloud.hostapi.load_balancer import (
     ListenerCounters,
     ProxiedListener,
 )
+from kumoi.hosts.units import launch
 
 PROGRAM = "/usr/sbin/haproxy"
 BACKLOG = 4_096
@@ -242,7 +243,10 @@ def _listening_port(one: socket.socket) -> int:
 
 
 def _come_after_the_control_plane(pid: int) -> None:
-    """For the process, and for its session, which some kernels weigh instead."""
+    """For the process, and for its session, which some kernels weigh instead. It also ends before servers do where
+    the machine runs out of memory: how many there are is the tenant's to say, and another one begins at once.
+    """
+    launch.protect(str(pid), launch.OOM_OF_PROXIES)
     with contextlib.suppress(ProcessLookupError):
         os.setpriority(os.PRIO_PROCESS, pid, PRIORITY)
         if os.getsid(pid) == pid:
