@@ -122,11 +122,11 @@ SSH_OPTIONS = [
 ]  # fmt: skip
 
 
-def another_release(directory: Path) -> Path:
-    """The same code but for a comment, as another checkout has it: for `LiveCloud.kumoi`."""
+def another_release(directory: Path, *, version: str = "") -> Path:
+    """The same code but for a comment, or its version, as another checkout has it: for `LiveCloud.kumoi`."""
     shutil.copytree(SOURCE, directory, ignore=shutil.ignore_patterns("__pycache__"))
     with (directory / "kumoi/__init__.py").open("a") as file:
-        file.write("# Another release.\n")
+        file.write("# Another release.\n" + (f'__version__ = "{version}"\n' if version else ""))
     return directory
 
 

@@ -1,21 +1,25 @@
-"""Hosts on other machines than the cloud's first: one joins by a link, runs servers, and leaves; two have the
-control plane as well, and go on without the first.
+"""Hosts on other machines than the cloud's first: one joins by a link, and leaves; two run servers and have the
+control plane as well, go to another release and back, and go on without the first.
 
 Three machines of our own, with systemd as their first process (machine.py), plugged into a switch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system.live import eventually
+from tests.system.live import another_release, eventually
 from tests.system.machine import Machine, machines, network_switch
 from tests.system.slots import free_slot
+
+import kumoi
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1_800)]
 
@@ -23,6 +27,8 @@ LINK = "under0"
 BACK_S = 240.0
 OTHER, THIRD = "kumoi-host2", "kumoi-host3"
 PUT_ON_THREE_S = 1_200.0
+NEWER = f"{kumoi.__version__}.1"
+SERVERS = "/var/lib/kumoi/host/lxc/servers"
 
 CONNECT = """
 import json, openstack, sys
@@ -33,14 +39,18 @@ MAKE = (
     + """
 net = cloud.network
 name, *hosts = sys.argv[1:]
-network = net.create_network(name=name)
-subnet = net.create_subnet(network_id=network.id, cidr="192.168.9.0/24", ip_version=4)
 outside = net.find_network("public")
-router = net.create_router(name=name, external_gateway_info={"network_id": outside.id})
-net.add_interface_to_router(router, subnet_id=subnet.id)
-group = net.create_security_group(name=name)
-for protocol in ("tcp", "icmp"):
-    net.create_security_group_rule(security_group_id=group.id, direction="ingress", protocol=protocol)
+network = net.find_network(name)
+if network is None:
+    network = net.create_network(name=name)
+    subnet = net.create_subnet(network_id=network.id, cidr="192.168.9.0/24", ip_version=4)
+    router = net.create_router(name=name, external_gateway_info={"network_id": outside.id})
+    net.add_interface_to_router(router, subnet_id=subnet.id)
+    group = net.create_security_group(name=name)
+    for protocol in ("tcp", "icmp"):
+        net.create_security_group_rule(
+            security_group_id=group.id, direction="ingress", protocol=protocol
+        )
 made = {}
 for host in hosts:
     server = cloud.compute.create_server(
@@ -54,14 +64,6 @@ for host in hosts:
     made[host] = {"id": server.id, "fixed": port.fixed_ips[0]["ip_address"],
                   "floating": floating.floating_ip_address}
 print(json.dumps(made))
-"""
-)
-DELETE = (
-    CONNECT
-    + """
-cloud.compute.delete_server(sys.argv[1])
-cloud.compute.wait_for_delete(cloud.compute.get_server(sys.argv[1]), interval=0.2, wait=60)
-print(json.dumps(True))
 """
 )
 READ = CONNECT + "print(json.dumps([server.name for server in cloud.compute.servers()]))"
@@ -101,35 +103,54 @@ def led_out(first: Machine) -> None:
 
 
 @pytest.fixture(scope="module")
-def servers(first: Machine, second: Machine, led_out: None) -> Any:
+def left(first: Machine, second: Machine, third: Machine, led_out: None) -> list[str]:
+    """The links of the third machine, whose host joined and left again, while the second one's joined to stay."""
+    tokens = {name: first.kumoi("cluster", "token", name).out.strip() for name in (OTHER, THIRD)}
+    join = ("cluster", "join", tokens[THIRD], "--underlay-interface", LINK)
+
+    def come_and_go() -> list[str]:
+        third.kumoi(*join)
+        third.kumoi("cluster", "leave")
+        return names_of_links(third)
+
+    with ThreadPoolExecutor(1) as beside:
+        going = beside.submit(come_and_go)
+        second.kumoi("cluster", "join", tokens[OTHER], "--underlay-interface", LINK)
+        await_up(first, OTHER)
+        return going.result()
+
+
+@pytest.fixture(scope="module")
+def servers(first: Machine, left: list[str]) -> Any:
     """One on each host, by its host."""
-    line = first.kumoi("cluster", "token", OTHER).out.strip()
-    second.kumoi("cluster", "join", line, "--underlay-interface", LINK)
-    await_up(first, OTHER)
     return first.python(MAKE, "one", "kumoi-host1", OTHER)
 
 
 @pytest.fixture(scope="module")
-def on_three(first: Machine, second: Machine, third: Machine, led_out: None) -> Any:
-    """The control plane on each of them, and a server on both others, by its host."""
-    others = {OTHER: second, THIRD: third}
-    with ThreadPoolExecutor(len(others)) as beside:
-        following = []
-        for name, box in others.items():
-            words = (first.kumoi("cluster", "token", name).out.strip(), "--control")
-            there = ("cluster", "join", *words, "--underlay-interface", LINK)
-            following.append(beside.submit(box.kumoi, *there, timeout_s=PUT_ON_THREE_S))
+def on_three(first: Machine, second: Machine, third: Machine, servers: Any) -> Any:
+    """The control plane on each of them, and a server, by its host. One joined before, the other one joins for it."""
+    token = first.kumoi("cluster", "token", THIRD).out.strip()
+    with (
+        beside(second, "cluster", "control"),
+        beside(third, "cluster", "join", token, "--control", "--underlay-interface", LINK),
+    ):
+        await_up(first, THIRD)
+        first.kumoi("cluster", "create", "--control-hosts", "3", timeout_s=PUT_ON_THREE_S)
+    more: Any = first.python(MAKE, "one", THIRD)
+    return {**servers, **more}
+
+
+@contextlib.contextmanager
+def beside(box: Machine, *words: str, source: Path | None = None) -> Iterator[None]:
+    """A command on another machine, which waits for one on the first; it has ended well afterwards."""
+    with ThreadPoolExecutor(1) as thread:
+        ending = thread.submit(box.kumoi, *words, timeout_s=PUT_ON_THREE_S, source=source)
         try:
-            for name in others:
-                await_up(first, name)
-            first.kumoi("cluster", "create", "--control-hosts", "3", timeout_s=PUT_ON_THREE_S)
+            yield
         except BaseException:
-            for box in others.values():  # Their commands would wait for the first one's orders.
-                box.power_off()
+            box.power_off()  # It would wait for the first one's orders.
             raise
-        for each in following:
-            each.result()
-    return first.python(MAKE, "three", OTHER, THIRD)
+        ending.result()
 
 
 def await_up(box: Machine, name: str) -> None:
@@ -172,29 +193,18 @@ def test_servers_of_both_machines_reach_each_other(second: Machine, servers: Any
 
 def ping_from(box: Machine, host: str, server: str, to: str) -> None:
     """From a server of that machine's host."""
-    inside = ["ip", "netns", "exec", host, "lxc-attach", "-P", "/var/lib/kumoi/host/lxc/servers"]
+    inside = ["ip", "netns", "exec", host, "lxc-attach", "-P", SERVERS]
     box.inside(*inside, "-n", server, "--", "ping", "-c", "3", "-i", "0.2", to)
 
 
-def test_the_other_machine_reboots_and_its_server_answers(
-    first: Machine, second: Machine, servers: Any
+def test_a_host_leaves_and_nothing_of_it_stays(
+    first: Machine, second: Machine, left: list[str], servers: Any
 ) -> None:
-    second.reboot()
-    eventually(
-        lambda: first.answers(servers[OTHER]["floating"]), within_s=BACK_S, what="it answers again"
-    )
-
-
-def test_the_host_leaves_and_nothing_of_it_stays(
-    first: Machine, second: Machine, servers: Any
-) -> None:
+    assert THIRD not in hosts(first)
+    assert not [each for each in left if each.startswith("kumoi")]
+    assert LINK in left
     refused = second.kumoi("cluster", "leave", check=False)
     assert "has 1 servers" in refused.err
-    first.python(DELETE, servers[OTHER]["id"])
-    second.kumoi("cluster", "leave")
-    assert OTHER not in hosts(first)
-    assert not [each for each in names_of_links(second) if each.startswith("kumoi")]
-    assert LINK in names_of_links(second)
 
 
 def test_three_machines_have_the_control_plane(
@@ -212,11 +222,41 @@ def test_three_machines_have_the_control_plane(
     assert "has a member of the cloud's stores" in refused.err
 
 
-def test_a_control_host_reboots_and_is_one_again(
-    first: Machine, third: Machine, on_three: Any
+def test_three_machines_go_to_another_release(
+    first: Machine, second: Machine, third: Machine, on_three: Any
 ) -> None:
-    third.reboot()
+    """One command on each; the first host says whose turn it is. No server is touched."""
+    sources = {
+        box.name: another_release(box.shared / "src", version=NEWER)
+        for box in (first, second, third)
+    }
+    there = [(second, OTHER), (third, THIRD)]
+    before = [pid_of(box, host, on_three) for box, host in there]
+    with (
+        beside(second, "upgrade", "run", source=sources[second.name]),
+        beside(third, "upgrade", "run", source=sources[third.name]),
+    ):
+        first.kumoi("upgrade", "run", source=sources[first.name], timeout_s=PUT_ON_THREE_S)
+    wanted = {name: [NEWER] for name in ("kumoi-host1", OTHER, THIRD)}
+    eventually(
+        lambda: releases_of(third) == wanted,
+        within_s=BACK_S,
+        what=f"all say that they are of {NEWER}",
+    )
+    assert [pid_of(box, host, on_three) for box, host in there] == before
+    ping_from(second, OTHER, on_three[OTHER]["id"], on_three[THIRD]["fixed"])
+
+
+def test_a_control_host_reboots_and_is_one_again(
+    first: Machine, second: Machine, on_three: Any
+) -> None:
+    second.reboot()
     eventually(lambda: cluster(first)["whole"], within_s=BACK_S, what="all three are back")
+    eventually(
+        lambda: first.answers(on_three[OTHER]["floating"]),
+        within_s=BACK_S,
+        what="its server answers again",
+    )
 
 
 def test_without_the_first_machine_the_others_go_on(
@@ -256,6 +296,21 @@ def leader(box: Machine) -> str:
     """Of PostgreSQL, as `cluster status` says there."""
     found: str = (cluster(box).get("store") or {}).get("leader", "")
     return found
+
+
+def releases_of(box: Machine) -> dict[str, list[str]]:
+    """Of each host, as `upgrade plan` on that machine shows them, without their digests."""
+    found = box.kumoi("upgrade", "plan", "--json", check=False)
+    listed = json.loads(found.out)["hosts"] if found.out.startswith("{") else []
+    return {host["name"]: [each.partition("-")[0] for each in host["releases"]] for host in listed}
+
+
+def pid_of(box: Machine, host: str, made: Any) -> int:
+    """Of the first process of that host's server, on its machine."""
+    found = box.inside(
+        "ip", "netns", "exec", host, "lxc-info", "-P", SERVERS, "-n", made[host]["id"], "-p", "-H"
+    )
+    return int(found.out)
 
 
 def names_of_links(box: Machine) -> list[str]:
