@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def version_of(release_id: str) -> str:
+    """Of the id of an installed release, such as "1.2.0-3f9c"."""
+    return release_id.partition("-")[0]
+
+
 def numbers(release: str) -> tuple[int, ...]:
     """A release as numbers, which compare: "1.2.0", "1.2" and "1.2.0.dev3" are all (1, 2)."""
     found: list[int] = []

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from kumoi.base.errors import Conflict, Permanent
+from kumoi.base.release import version_of
 from kumoi.cli import cloud_store
 from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.cloud.domain.host import enrolment
@@ -60,7 +61,7 @@ class UpgradeMachines:
             self._await(self._ready, COME_WITHIN_S, stage)
             for name in self.names:
                 report = self._last[name]
-                if _version(report.release) != _version(self._release):
+                if version_of(report.release) != version_of(self._release):
                     raise Conflict(
                         f"{name} would go to {report.release}, and the others to {self._release}: call this there in a "
                         "checkout of the same release"
@@ -154,7 +155,3 @@ def ordered(
     listener = UpgradeListener(cloud.name, keys, action)
     with order_channel.listening(cloud, first, listener):
         yield UpgradeMachines(names, listener, action, release)
-
-
-def _version(release_id: str) -> str:
-    return release_id.partition("-")[0]

@@ -13,7 +13,7 @@ import time
 import msgspec
 
 from kumoi import config
-from kumoi.base.errors import KumoiError, NotFound, Permanent, Transient
+from kumoi.base.errors import KumoiError, NotFound, Transient
 from kumoi.cli import choice, joining, up, upgrading
 from kumoi.cli.progress import Progress
 from kumoi.cloud.hostapi.client import tls_context
@@ -131,16 +131,11 @@ def _take_turn(here: HostSettings, action: UpgradeAction, release: str, progress
     if is_there and not upgrading.own_trouble(cloud, here, release):
         return
     progress.say(f"Host {here.name}:")
-    if action is UpgradeAction.RUN:
-        upgrading.hand_over(cloud, here, progress)
-        up.bring_up(up.args_of(cloud, here), progress)
-    else:
-        with contextlib.suppress(Permanent):  # Patroni here may be what is amiss.
-            upgrading.hand_over(cloud, here, progress)
-        with progress.stage(f"host {here.name}") as stage:
-            words = ["--name", cloud.name, "--state-dir", here.state_dir]
-            releases.bring_up(here.release_dir / release, words)
-            stage.note(release)
+    if action is UpgradeAction.ROLLBACK:
+        upgrading.bring_back(cloud, here, release, progress)
+        return
+    upgrading.hand_over(cloud, here, progress)
+    up.bring_up(up.args_of(cloud, here), progress)
     with progress.stage("well again") as stage:
         trouble = functools.partial(upgrading.own_trouble, cloud, here, release)
         upgrading.wait_until_well(trouble, stage)

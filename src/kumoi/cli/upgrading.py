@@ -19,7 +19,7 @@ import kumoi
 from kumoi.base import files
 from kumoi.base.errors import Conflict, KumoiError, Permanent, Transient
 from kumoi.base.files import Promise
-from kumoi.base.release import numbers
+from kumoi.base.release import numbers, version_of
 from kumoi.cli import choice, cloud_store, status, up
 from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.cli.upgrade_machines import NOBODY, UpgradeMachines
@@ -54,7 +54,7 @@ class HostRelease:
 
     def is_of(self, release_id: str) -> bool:
         """Of another machine's host the version alone is known."""
-        wanted = release_id if self.path else release_id.partition("-")[0]
+        wanted = release_id if self.path else version_of(release_id)
         return self.releases == (wanted,)
 
 
@@ -208,8 +208,8 @@ def release_there(host: HostSettings, wanted: str) -> str:
     names = _installed(host)
     if wanted in names:
         return wanted
-    version, own = wanted.partition("-")[0], kumoi.__version__
-    same = [name for name in names if name.partition("-")[0] == version != own]
+    version, own = version_of(wanted), kumoi.__version__
+    same = [name for name in names if version_of(name) == version != own]
     if not same:
         raise Conflict(f"{host.name} has no release {wanted}: `up` there in a checkout of it")
     return same[0]
@@ -248,7 +248,7 @@ def go_back(
     for each in ordered:
         try:
             if each.path:
-                _bring_back(cloud, here[each.name], release_id, progress)
+                bring_back(cloud, here[each.name], release_id, progress)
             else:
                 machines.take_turn(each.name, progress)
                 with progress.stage("heard of") as stage:
@@ -262,9 +262,10 @@ def go_back(
     return [each.name for each in ordered]
 
 
-def _bring_back(
+def bring_back(
     cloud: CloudSettings, host: HostSettings, release_id: str, progress: Progress
 ) -> None:
+    """A host of this machine, until it is well. Raises Permanent."""
     with contextlib.suppress(Permanent):  # Patroni there may be what is amiss.
         hand_over(cloud, host, progress)
     with progress.stage(f"host {host.name}") as stage:
@@ -305,7 +306,7 @@ def _heard_trouble(cloud: CloudSettings, first: HostSettings, name: str, release
         return str(error)
     if row is None or row.state != UP:
         return "is not heard of"
-    version = release_id.partition("-")[0]
+    version = version_of(release_id)
     return "" if row.version == version else f"says that it is of {row.version}"
 
 
@@ -363,7 +364,7 @@ def _doubts_elsewhere(hosts: Sequence[HostRelease], target: str) -> Iterator[str
         if host.is_control and not host.is_up:
             yield f"{host.name} has a part of the control plane and is not heard of since {host.seen or 'ever'}"
         for each in host.releases:
-            if numbers(each) > numbers(target.partition("-")[0]):
+            if numbers(each) > numbers(version_of(target)):
                 yield f"{host.name} is of {each} already, newer than this release"
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 import kumoi
 from kumoi.base import log
 from kumoi.base.errors import Conflict, Permanent
-from kumoi.base.release import numbers
+from kumoi.base.release import numbers, version_of
 from kumoi.cloud.store.host import cluster_version as store
 from kumoi.cloud.store.host import host as hosts
 from kumoi.cloud.store.host.cluster_version import ClusterVersion
@@ -27,7 +27,7 @@ def release(connection: Connection) -> str:
 
 def is_below(release_id: str, finalized: str) -> bool:
     """Whether a release, by its id such as "1.2.0-3f2a", is older than the one that was finalized."""
-    return numbers(release_id.partition("-")[0]) < numbers(finalized)
+    return numbers(version_of(release_id)) < numbers(finalized)
 
 
 def require(connection: Connection) -> None:
