@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -28,7 +27,6 @@ COME_WITHIN_S = 900.0  # People call a command on each.
 # Machines with other work to do; what fails on one is said by it long before.
 MEMBERS_WITHIN_S = 600.0
 BACK_WITHIN_S = 600.0
-POLL_S = 0.2
 
 
 class OtherMachines:
@@ -124,16 +122,7 @@ class OtherMachines:
         return {name for name, report in reports.items() if report.reached is step}
 
     def _await(self, there: Callable[[], set[str]], timeout_s: float, stage: ProgressStage) -> None:
-        """Raises Permanent with the words of one that could not, or naming those that are late."""
-        deadline = time.monotonic() + timeout_s
-        while absent := [name for name in self.names if name not in there()]:
-            for name, report in self._listener.carried_out().items():
-                if report.failure:
-                    raise Permanent(f"{name}: {report.failure}")
-            if time.monotonic() > deadline:
-                raise Permanent(f"{' and '.join(absent)} not there after {timeout_s:g} s")
-            stage.tell(" ".join(absent))
-            time.sleep(POLL_S)
+        self._listener.wait(self.names, there, within_s=timeout_s, tell=stage.tell)
 
 
 NOBODY = OtherMachines((), ControlListener("", {}))

@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.base.release import version_of
 from kumoi.cli import cloud_store
-from kumoi.cli.progress import Progress, ProgressStage
+from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import enrolment
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.cluster import order_channel
+from kumoi.hosts.cluster.order_channel import OrderFailed
 from kumoi.hosts.cluster.upgrade_orders import (
     UpgradeAction,
     UpgradeListener,
@@ -58,7 +59,7 @@ class UpgradeMachines:
         self._order()
         self._tell_what_to_call(self.names, progress)
         with progress.stage("the other machines are there") as stage:
-            self._await(self._ready, COME_WITHIN_S, stage)
+            self._listener.wait(self.names, self._ready, within_s=COME_WITHIN_S, tell=stage.tell)
             for name in self.names:
                 report = self._last[name]
                 if version_of(report.release) != version_of(self._release):
@@ -77,7 +78,12 @@ class UpgradeMachines:
         if name not in self._listener.heard():
             self._tell_what_to_call([name], progress)
         with progress.stage("its turn, on its machine") as stage:
-            self._await(lambda: {name} & self._carried_out(), TURN_WITHIN_S, stage, names=[name])
+            try:
+                self._listener.wait(
+                    [name], self._went_well, within_s=TURN_WITHIN_S, tell=stage.tell
+                )
+            except OrderFailed as error:
+                raise Permanent(error.why) from error
             stage.note(", ".join(self._last[name].runs))
 
     def end(self) -> None:
@@ -101,32 +107,13 @@ class UpgradeMachines:
         self._last |= heard
         return {name for name, report in heard.items() if report.release}
 
+    def _went_well(self) -> set[str]:
+        return {name for name in self._carried_out() if not self._last[name].failure}
+
     def _carried_out(self) -> set[str]:
         done = self._listener.carried_out()
         self._last |= done
         return set(done)
-
-    def _await(
-        self,
-        there: Callable[[], set[str]],
-        timeout_s: float,
-        stage: ProgressStage,
-        *,
-        names: Sequence[str] = (),
-    ) -> None:
-        """Of all, or of these. Raises Permanent with the words of one that could not, or naming those that are late."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            absent = [name for name in names or self.names if name not in there()]
-            for name, report in self._listener.carried_out().items():
-                if report.failure:
-                    raise Permanent(report.failure if names else f"{name}: {report.failure}")
-            if not absent:
-                return
-            if time.monotonic() > deadline:
-                raise Permanent(f"{' and '.join(absent)} not there after {timeout_s:g} s")
-            stage.tell(" ".join(absent))
-            time.sleep(POLL_S)
 
 
 def _nobody() -> UpgradeMachines:

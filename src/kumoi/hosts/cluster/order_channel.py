@@ -14,7 +14,7 @@ import socketserver
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -31,6 +31,7 @@ SILENT_S = 10.0  # Of either side, in the middle of a line.
 HEARD_WITHIN_S = 15.0  # Who asks does so every second.
 LINE_MAX_BYTES = 1 << 20
 CALLERS_MAX = 16
+POLL_S = 0.2
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str = ""
     refusal: str = ""
+
+
+class OrderFailed(Permanent):
+    """`why` are the machine's own words."""
+
+    def __init__(self, host: str, why: str) -> None:
+        super().__init__(f"{host}: {why}")
+        self.why = why
 
 
 SomeReport = TypeVar("SomeReport", bound=Report)
@@ -92,6 +101,27 @@ class OrderListener(Generic[SomeReport, SomeOrder]):
         """What became of the present order where it was carried out, or could not be."""
         heard = {name: each.report for name, each in dict(self._heard).items()}
         return {name: each for name, each in heard.items() if each.about == self._order.id}
+
+    def wait(
+        self,
+        names: Sequence[str],
+        there: Callable[[], Collection[str]],
+        *,
+        within_s: float,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Until all of these are `there`. Raises OrderFailed of a machine that could not carry out the present order, and
+        Permanent naming those that are late.
+        """
+        deadline = time.monotonic() + within_s
+        while absent := [name for name in names if name not in there()]:
+            for name, report in self.carried_out().items():
+                if report.failure:
+                    raise OrderFailed(name, report.failure)
+            if time.monotonic() > deadline:
+                raise Permanent(f"{' and '.join(absent)} not there after {within_s:g} s")
+            tell(" ".join(absent))
+            time.sleep(POLL_S)
 
     def answer(self, certificate: x509.Certificate, report: SomeReport) -> SomeOrder:
         name = pki.host_of(certificate, self._cloud_name)
