@@ -246,3 +246,12 @@ def _update(table: sa.Table, names: tuple[str, ...], counted: str) -> Statement:
 @functools.cache
 def _delete(table: sa.Table) -> Statement:
     return Statement(sa.delete(table).where(table.c.id == sa.bindparam(_KEY)))
+
+
+def forget_oldest(
+    connection: Connection, mine: sa.ColumnElement[bool], at: sa.Column[Any], *, kept: int
+) -> None:
+    """Of the rows that are `mine`, of one table, the newest `kept` by the time `at` stay."""
+    times = sa.select(at).where(mine).order_by(at.desc())
+    oldest_kept = times.offset(kept - 1).limit(1)
+    connection.execute(sa.delete(at.table).where(mine, at < oldest_kept.scalar_subquery()))

@@ -110,10 +110,7 @@ _FINISH = Statement(
 def forget_oldest(connection: Connection, server_id: str, *, kept: int) -> None:
     """Of one server's, the newest `kept` stay."""
     mine = server_action.c.server_id == server_id
-    times = sa.select(server_action.c.start_at).where(mine)
-    oldest_kept = times.order_by(server_action.c.start_at.desc()).offset(kept - 1).limit(1)
-    older = server_action.c.start_at < oldest_kept.scalar_subquery()
-    connection.execute(sa.delete(server_action).where(mine, older))
+    schema.forget_oldest(connection, mine, server_action.c.start_at, kept=kept)
 
 
 def forget(connection: Connection, server_ids: Collection[str]) -> None:

@@ -80,10 +80,7 @@ def update(connection: Connection, key: str, **values: Any) -> None:
 def forget_oldest(connection: Connection, image_id: str, *, kept: int) -> None:
     """Of one image's, the newest `kept` stay."""
     mine = image_task.c.image_id == image_id
-    times = sa.select(image_task.c.created_at).where(mine)
-    oldest_kept = times.order_by(image_task.c.created_at.desc()).offset(kept - 1).limit(1)
-    older = image_task.c.created_at < oldest_kept.scalar_subquery()
-    connection.execute(sa.delete(image_task).where(mine, older))
+    schema.forget_oldest(connection, mine, image_task.c.created_at, kept=kept)
 
 
 def delete_expired(connection: Connection, now: datetime) -> None:
