@@ -12,6 +12,7 @@ from kumoi import members
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.members import SOUTHBOUND
 
+UNDERLAY = "br-phy"  # The bridge that has the host's address there.
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
 CONNECTION_ZONES = 8_192
 CONNECTIONS_PER_ZONE, CONNECTIONS_TOGETHER = 250_000, 2_000_000
@@ -79,7 +80,7 @@ def settings(cloud: CloudSettings, host: HostSettings) -> tuple[tuple[str, ...],
         **({"ovn-bridge-mappings": "physnet1:br-ex"} if host.has_edge else {}),
         "ovn-ofctrl-wait-before-clear": str(CONTROLLER_LOST_WAIT_MS),
     }
-    bridges = {"br-phy": "eth0"}
+    bridges = {UNDERLAY: "eth0"}
     if host.has_edge:
         bridges["br-ex"] = "eth1"
     configure = ["ovs-vsctl", f"--db={host.switch_remote}", "--timeout=10"]
@@ -93,6 +94,6 @@ def settings(cloud: CloudSettings, host: HostSettings) -> tuple[tuple[str, ...],
     return (
         ("ovs-vsctl", f"--db={host.switch_remote}", "--no-wait", "--timeout=10", "init"),
         tuple(configure),
-        ("ip", "-n", host.name, "address", "replace", address, "dev", "br-phy"),
-        ("ip", "-n", host.name, "link", "set", "dev", "br-phy", "up"),
+        ("ip", "-n", host.name, "address", "replace", address, "dev", UNDERLAY),
+        ("ip", "-n", host.name, "link", "set", "dev", UNDERLAY, "up"),
     )

@@ -97,9 +97,7 @@ def ensure(cloud: CloudSettings) -> None:
         for link in (MACHINE, PUBLIC)
         for key, value in LINK_SYSCTLS.items()
     }
-    assignments = [f"{key}={value}" for key, value in (SYSCTLS | of_links).items()]
-    # Unknown ones are ignored: a kernel may have no IPv6, or no filter for bridges.
-    process.run(["sysctl", "--quiet", "--ignore", "--write", *assignments], namespace=name)
+    links.set_sysctls(SYSCTLS | of_links, namespace=name)
     links.ensure_default_route(MACHINE, gateway=cloud.public_address, namespace=name)
     links.ensure_address(machine_link(cloud), address=cloud.public_address, prefix=prefix)
 

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,12 @@ def ensure_veth(veth: Veth) -> bool:
         here.link("set", index=index, master=master, state="up")
         inside.link("set", index=inside.link_lookup(ifname=veth.inner)[0], state="up")
     return made
+
+
+def set_sysctls(values: Mapping[str, int], *, namespace: str) -> None:
+    """Unknown ones are ignored: a kernel may have no IPv6, or no filter for bridges."""
+    assignments = [f"{key}={value}" for key, value in values.items()]
+    process.run(["sysctl", "--quiet", "--ignore", "--write", *assignments], namespace=namespace)
 
 
 def disable_offload(name: str, *, namespace: str | None = None, receive: bool = True) -> None:

@@ -11,8 +11,9 @@ servers could ask, and speak to what listens in the namespace by a link that OVN
 from __future__ import annotations
 
 from kumoi.base import process
+from kumoi.hosts.units.switch import UNDERLAY
+from kumoi.hosts.wires import links
 
-UNDERLAY = "br-phy"
 SYSCTLS = {
     # Who asks for an address hears of the link that has it.
     "net.ipv4.conf.all.arp_ignore": 1,
@@ -34,6 +35,4 @@ table inet host {{
 def ensure(name: str) -> None:
     """Of the host of this name, whose namespace is there. It may be repeated."""
     process.run(["nft", "-f", "-"], stdin=RULES, namespace=name)
-    assignments = [f"{key}={value}" for key, value in SYSCTLS.items()]
-    # Unknown ones are ignored: a kernel may have no IPv6.
-    process.run(["sysctl", "--quiet", "--ignore", "--write", *assignments], namespace=name)
+    links.set_sysctls(SYSCTLS, namespace=name)
