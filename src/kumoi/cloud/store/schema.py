@@ -227,6 +227,15 @@ def delete(connection: Connection, table: sa.Table, key: str) -> bool:
     return _delete(table).run(connection, {_KEY: key}) == 1
 
 
+def forget_oldest(
+    connection: Connection, mine: sa.ColumnElement[bool], at: sa.Column[Any], *, kept: int
+) -> None:
+    """Of the rows that are `mine`, of one table, the newest `kept` by the time `at` stay."""
+    times = sa.select(at).where(mine).order_by(at.desc())
+    oldest_kept = times.offset(kept - 1).limit(1)
+    connection.execute(sa.delete(at.table).where(mine, at < oldest_kept.scalar_subquery()))
+
+
 _KEY = "key_of_row"  # A parameter; no column has such a name.
 
 
@@ -246,12 +255,3 @@ def _update(table: sa.Table, names: tuple[str, ...], counted: str) -> Statement:
 @functools.cache
 def _delete(table: sa.Table) -> Statement:
     return Statement(sa.delete(table).where(table.c.id == sa.bindparam(_KEY)))
-
-
-def forget_oldest(
-    connection: Connection, mine: sa.ColumnElement[bool], at: sa.Column[Any], *, kept: int
-) -> None:
-    """Of the rows that are `mine`, of one table, the newest `kept` by the time `at` stay."""
-    times = sa.select(at).where(mine).order_by(at.desc())
-    oldest_kept = times.offset(kept - 1).limit(1)
-    connection.execute(sa.delete(at.table).where(mine, at < oldest_kept.scalar_subquery()))
