@@ -146,6 +146,7 @@ BASE = Topology(
     security_groups=(OPEN, PEERS),
     gateway_hosts=(HERE.name,),
 )
+WITH_EVE = replace(BASE, ports=(*BASE.ports, EVE))
 
 
 def wait_until(holds: Callable[[], bool], what: str, *, within_s: float = READY_S) -> None:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from tests.system import frames
 from tests.system.network_world import (
     ALL_PACKETS,
-    BASE,
     CLOUD,
     EVE,
     EVE4,
     HERE,
     QUIET_S,
+    WITH_EVE,
     World,
     attacked_world,
     namespace,
@@ -30,12 +29,11 @@ from tests.system.network_world import (
 
 from kumoi.base import process
 from kumoi.base.namespace import NAMESPACES, within
+from kumoi.hosts.units.switch import UNDERLAY
 from kumoi.hosts.wires import virtual
-from kumoi.hosts.wires.silence import UNDERLAY
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
-SHARED = replace(BASE, ports=(*BASE.ports, EVE))
 HOST4 = HERE.underlay_address
 PORT = 16_000
 ECHO_REQUEST, ECHO_REPLY = 128, 129
@@ -43,7 +41,7 @@ ECHO_REQUEST, ECHO_REPLY = 128, 129
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with attacked_world(SHARED) as world:
+    with attacked_world(WITH_EVE) as world:
         yield world
 
 

@@ -21,13 +21,13 @@ from tests.system import frames
 from tests.system.machine_link import heard, machines_link
 from tests.system.network_world import (
     ALL_PACKETS,
-    BASE,
     EVE,
     EVE4,
     QUIET_S,
     WEB,
     WEB4,
     WEB6,
+    WITH_EVE,
     World,
     attacked_world,
     crossing,
@@ -45,7 +45,6 @@ from kumoi.hosts.units import table
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
-SHARED = replace(BASE, ports=(*BASE.ports, EVE))
 ROUTER_MAC = "02:cb:00:00:00:a1"
 SWITCH = "ovs-vswitchd"
 ADVERTISED = frames.advertisement(EVE.mac)
@@ -151,14 +150,14 @@ def test_it_is_on_a_virtual_machines_link_as_well() -> None:
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[World]:
-    with attacked_world(SHARED) as world:
+    with attacked_world(WITH_EVE) as world:
         yield world
 
 
 @pytest.fixture
 def world(host: World) -> Iterator[World]:
     yield host
-    host.become(SHARED)
+    host.become(WITH_EVE)
 
 
 def arrived(frame: bytes, times: int, *, link: str = "eth0") -> int:
@@ -194,9 +193,9 @@ def test_the_networks_own_router_still_advertises_itself(world: World) -> None:
         replace(each, ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
         if each.id == "a1-6"
         else each
-        for each in SHARED.subnets
+        for each in WITH_EVE.subnets
     )
-    world.converge(replace(SHARED, subnets=slaac))
+    world.converge(replace(WITH_EVE, subnets=slaac))
     body = bytes(4) + frames.option(1, EVE.mac)
     asked = frames.ipv6(LINK_LOCAL, "ff02::2", frames.ICMPV6, frames.icmpv6(133, body))
     question = frames.ether(EVE.mac, "33:33:00:00:00:02", frames.ETHER_IPV6, asked)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.cli.joined_host import joined_host
 
 from kumoi import config, members
 from kumoi.base.errors import Conflict, KumoiError, NotFound, Permanent, Transient
@@ -28,7 +29,6 @@ from kumoi.control_host import ControlHost
 from kumoi.hosts.cluster import control_orders, ovn_members
 from kumoi.hosts.cluster.control_orders import ControlOrder, ControlStep
 from kumoi.hosts.first_use import clouds_yaml, passwords, pki, sharing
-from kumoi.hosts.first_use.pki import Authority
 from kumoi.hosts.install import packages
 from kumoi.hosts.wires import virtual
 
@@ -150,20 +150,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     first = first_host(ALONE, str(tmp_path / "1"))
     pki.ensure(ALONE, first, NOW)
     passwords.ensure(first)
-    authority = Authority.of(first.pki_dir)
-    assert authority is not None
-    others = {}
-    for name in NAMES:
-        host = HostSettings(
-            name=name, state_dir=str(tmp_path / name), roles=("agent",), has_edge=False
-        )
-        pki.make_directory(host.pki_dir)
-        subject = pki.host_subject(ALONE.name, name, host.underlay_address)
-        pki.ensure_each(host.pki_dir, authority, [subject], NOW)
-        (host.pki_dir / "ca.crt").write_bytes((first.pki_dir / "ca.crt").read_bytes())
+    others = {name: joined_host(ALONE, first, name, tmp_path / name, NOW) for name in NAMES}
+    for host in others.values():
         config.write(ALONE, host.state)
         config.write(host, host.state)
-        others[name] = host
     made = World(first, others)
     (tmp_path / "home").mkdir()
     played(monkeypatch, made, tmp_path / "home")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.cli.joined_host import joined_host
 from tests.unit.cli.test_other_machines import NETWORK
 
 from kumoi import config, members
@@ -36,7 +37,6 @@ from kumoi.hosts.cluster.databases import Members
 from kumoi.hosts.cluster.succession import Succession
 from kumoi.hosts.cluster.upgrade_orders import UpgradeAction
 from kumoi.hosts.first_use import pki
-from kumoi.hosts.first_use.pki import Authority
 from kumoi.hosts.install import image
 from kumoi.hosts.units import releases
 from kumoi.hosts.units.releases import Release
@@ -192,18 +192,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     )
     first = first_host(cloud, str(state))
     pki.ensure(cloud, first, NOW)
-    authority = Authority.of(first.pki_dir)
-    assert authority is not None
-    others = {}
-    for name in NAMES:
-        host = HostSettings(
-            name=name, state_dir=str(tmp_path / name), roles=("agent",), has_edge=False
-        )
-        pki.make_directory(host.pki_dir)
-        subject = pki.host_subject(cloud.name, name, host.underlay_address)
-        pki.ensure_each(host.pki_dir, authority, [subject], NOW)
-        (host.pki_dir / "ca.crt").write_bytes((first.pki_dir / "ca.crt").read_bytes())
-        others[name] = host
+    others = {name: joined_host(cloud, first, name, tmp_path / name, NOW) for name in NAMES}
     made = World(cloud, first, others, dict.fromkeys((FIRST, *NAMES), BEFORE))
     with closing(made.open()) as database:
         metadata.create_all(database.engine)
