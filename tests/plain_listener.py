@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from kumoi.engine.activation import Activation
 from kumoi.engine.http.serving import Listener, serve
-from tests.running_cloud import free_port
+from tests.free_port import free_port
 
 WITHIN_S = 10.0
 

@@ -53,6 +53,7 @@ from kumoi.engine.http.serving import Listener, serve
 from kumoi.engine.wake import Alarm
 from tests import host_messages
 from tests.cheap_hashes import cheap_hashes
+from tests.free_port import free_port
 from tests.lease_book import RememberedLeases
 from tests.plain_http import PLAIN
 from tests.route_coverage import RouteCoverage
@@ -244,12 +245,6 @@ def _started(directory: Path, database_url: str, apis: Collection[str]) -> Itera
         _require_records(database, counted)
     finally:
         database.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _require_records(database: Database, apis: RouteCoverage) -> None:

@@ -29,8 +29,9 @@ from kumoi.engine.http.serving import Certificates, Listener, serve
 from kumoi.engine.wake import Alarm
 from kumoi.hosts.cluster.authority import Signer
 from kumoi.hosts.first_use import pki
+from tests.free_port import free_port
 from tests.route_coverage import RouteCoverage
-from tests.running_cloud import RunningCloud, free_port
+from tests.running_cloud import RunningCloud
 
 LOOKS_MAX = 1_000
 PAUSE_S = 0.01

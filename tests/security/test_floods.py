@@ -33,7 +33,7 @@ from kumoi.engine.http.serving import Certificates, Listener, serve
 from kumoi.engine.http.turns import LoopTurns, ThreadTurns
 from kumoi.hosts.first_use import pki
 from kumoi.policy.caller import PolicySubject
-from tests.running_cloud import free_port
+from tests.free_port import free_port
 
 WITHIN_S = 30.0
 OWN, ONE, OTHER, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"

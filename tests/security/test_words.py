@@ -24,7 +24,7 @@ from kumoi.engine.schema_check import SchemaStep
 from kumoi.hosts.first_use import passwords, pki
 from kumoi.hosts.units.releases import Release
 from kumoi.hosts.wires import sockets
-from tests.running_cloud import free_port
+from tests.free_port import free_port
 from tests.security.in_process import InProcessCloud, in_process_cloud
 
 ROOT = Path(__file__).parents[2]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from tests.free_port import free_port
 
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.config import HostSettings
@@ -133,9 +134,7 @@ def supervised(tmp_path: Path) -> Iterator[Supervised]:
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
     for name in ("run", "log"):
         (tmp_path / name).mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as chosen:
-        port = chosen.getsockname()[1]
-    supervised = Supervised(tmp_path, port)
+    supervised = Supervised(tmp_path, free_port())
     try:
         yield supervised
     finally:

@@ -20,7 +20,7 @@ from kumoi import config
 from kumoi.base import process
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import first_run, passwords
-from tests.running_cloud import free_port
+from tests.free_port import free_port
 from tests.tarball import tarball
 from tests.upgrade.releases import PLAY, Release
 

@@ -30,7 +30,8 @@ import httpx
 import pytest
 from openstack.connection import Connection
 from tests.conftest import database_url
-from tests.running_cloud import RunningCloud, free_port
+from tests.free_port import free_port
+from tests.running_cloud import RunningCloud
 
 from kumoi.base import process
 from kumoi.base.clock import Clock

@@ -15,7 +15,7 @@ from subprocess import Popen
 import pytest
 import yaml
 from openstack.connection import Connection
-from tests.running_cloud import free_port
+from tests.free_port import free_port
 from tests.stories.pipeline.conftest import ROOT, Pusher, RunningPipeline, built, until
 from tests.stories.pipeline.test_kept import FIRST, SECOND, Runner, push, there
 from tests.stories.pipeline.zed import Zed, serving

@@ -21,7 +21,7 @@ import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from tests.running_cloud import free_port
+from tests.free_port import free_port
 from tests.stories.pipeline.zed_api import (
     API,
     COMPUTE_MAX,

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from tests.running_cloud import free_port
+from tests.free_port import free_port
 
 from kumoi.base.errors import Invalid
 from kumoi.pipeline import verify

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from tests.running_cloud import free_port
+from tests.free_port import free_port
 
 from kumoi.base.clock import Clock
 from kumoi.cloud.agent.arrivals import Arrivals

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests import certificates
+from tests.free_port import free_port
 from tests.unit.cloud.agent.control_plane import until
 
 from kumoi.base.clock import Clock
@@ -79,12 +80,6 @@ def request(kind: str, port: int, **said: str) -> ProbeRequest:
     )
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind((ADDRESS, 0))
-        return int(taken.getsockname()[1])
-
-
 def test_codes_are_one_several_or_a_range() -> None:
     assert codes("200") == {200}
     assert codes("200,202") == {200, 202}
@@ -95,8 +90,8 @@ def test_whoever_listens_is_good_and_whoever_does_not_is_bad() -> None:
     async def tell() -> None:
         async with prober() as probe, answering(b"") as port:
             assert await probe("lb", request("TCP", port))
-            assert not await probe("lb", request("TCP", free_port()))
-            assert not await probe("lb", request("UDP-CONNECT", free_port()))
+            assert not await probe("lb", request("TCP", free_port(ADDRESS)))
+            assert not await probe("lb", request("UDP-CONNECT", free_port(ADDRESS)))
 
     asyncio.run(tell())
 

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from tests.free_port import free_port
 
 from kumoi.base.errors import Transient
 from kumoi.cloud.hostapi.client import HostRefused, HttpUpstream
@@ -31,12 +32,6 @@ BOUND_S = 20.0
 CONTENT = b"content"
 IMAGE = ImageContent(id="i1", sha256=hashlib.sha256(CONTENT).hexdigest(), disk_format="root-tar")
 HELLO = HostHello(release="1", hostname="h", drivers=[], vcpus=1, ram_mib=1, disk_gib=1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

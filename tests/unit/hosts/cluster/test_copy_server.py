@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from tests.free_port import free_port
 
 from kumoi import config, members
 from kumoi.base.errors import NotFound, Transient
@@ -134,14 +135,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     keeper = copies.CopyKeeper([images, pushed], [])
     server = copy_server.CopyServer(keeper, opened, packed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(members, "COPIES_PORT", _free_port())
+        patch.setattr(members, "COPIES_PORT", free_port())
         with serving(server, settings):
             yield Host(settings, images, pushed, keeper)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def test_another_hosts_unit_is_told_and_given_all(host: Host) -> None:

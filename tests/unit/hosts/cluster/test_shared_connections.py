@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from tests.free_port import free_port
 
 from kumoi.hosts.cluster import shared_connections
 from kumoi.hosts.cluster.shared_connections import SharedConnections, datagrams, told
@@ -25,9 +26,7 @@ def of(count: int) -> list[TcpConnection]:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind((ME, 0))
-        return int(free.getsockname()[1])
+    return free_port(ME)
 
 
 @pytest.fixture
