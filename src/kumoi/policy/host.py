@@ -12,6 +12,7 @@ HOST: Mapping[str, Row] = {
     "host:get_wanted": HOST_ITSELF,
     "host:get_image": HOST_ITSELF,
     "host:get_settings": HOST_ITSELF,
+    "host:get_owners": HOST_ITSELF,
     "host:upload_image": HOST_ITSELF,
     "host:delete_image": HOST_ITSELF,
     "host:create_report": HOST_ITSELF,

@@ -24,6 +24,7 @@ from kumoi.base.files import Promise, is_disk_full
 from kumoi.cloud.hostapi.hello import PATH, REFUSED, ErrorEnvelope, Hello, HostHello
 from kumoi.cloud.hostapi.join import RenewedCertificate
 from kumoi.cloud.hostapi.messages import ImageContent
+from kumoi.cloud.hostapi.owner import ASKED_MAX, OWNERS_PATH, Owners, OwnersQuestion
 from kumoi.cloud.hostapi.things import Reports, ThingReport, WantedThings, raw
 from kumoi.cloud.hostapi.witness import WITNESS_PATH, WitnessAnswer
 from kumoi.engine.position import Position
@@ -175,6 +176,20 @@ class HttpUpstream:
             content = msgspec.json.encode(answer)
             told = await self._ask("POST", WITNESS_PATH, content=lambda: content, headers=_JSON)
             told.raise_for_status()
+
+    async def owners(self, ids: Sequence[str]) -> dict[str, str]:
+        """The project of each port, router, balancer and station of a balancer that there is among them."""
+        found: dict[str, str] = {}
+        for start in range(0, len(ids), ASKED_MAX):
+            found |= await self._owners(ids[start : start + ASKED_MAX])
+        return found
+
+    async def _owners(self, ids: Sequence[str]) -> dict[str, str]:
+        with _attempting("ask whose ports and routers are"):
+            content = msgspec.json.encode(OwnersQuestion(ids=[*ids]))
+            told = await self._ask("POST", OWNERS_PATH, content=lambda: content, headers=_JSON)
+            told.raise_for_status()
+            return msgspec.json.decode(told.content, type=Owners).owners
 
     async def renew_certificate(self) -> str:
         """A certificate in PEM for this host's key, which ends later."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from kumoi.cloud.api.host import caller, image, join, lease, report, watch
+from kumoi.cloud.api.host import caller, image, join, lease, owner, report, watch
 from kumoi.engine.http import routing
 from kumoi.engine.http.routing import OPEN
 from kumoi.engine.http.service import Scheme, Service
@@ -25,6 +25,7 @@ SERVICE = Service(
         Route("PUT", "/v1/hello", report.put_hello, "host:update_hello"),
         Route("POST", "/v1/lease", lease.renew, "host:renew_lease", streams=True, quiet=True),
         Route("POST", "/v1/witness", report.put_witness, "host:create_witness"),
+        Route("POST", "/v1/owners", owner.show, "host:get_owners"),
         Route("GET", "/v1/authority", join.show_authority, OPEN),
         Route("POST", "/v1/join", join.create, OPEN, streams=True),
         Route("POST", "/v1/certificate", join.renew, "host:renew_certificate"),
