@@ -157,6 +157,18 @@ def first_southbound(cloud: CloudSettings, host: HostSettings) -> str:
     return cloud.southbound_url
 
 
+def southbound(
+    cloud: CloudSettings, host: HostSettings
+) -> tuple[str, tuple[Path, Path, Path] | None]:
+    """How the agent of this host reaches the southbound database, as its controller does; with a certificate where
+    it is not by a socket.
+    """
+    replicated = cloud.is_replicated
+    remote = ovn_remotes(cloud, SOUTHBOUND) if replicated else first_southbound(cloud, host)
+    own = (host.pki_dir / f"{host.name}.key", host.pki_dir / f"{host.name}.crt")
+    return remote, (*own, host.pki_dir / "ca.crt") if remote.startswith("ssl:") else None
+
+
 def etcd_hosts(cloud: CloudSettings) -> list[str]:
     return [f"{host.address}:{ETCD_PORT}" for host in cloud.control_hosts]
 

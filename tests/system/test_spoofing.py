@@ -7,6 +7,7 @@ port security its network's owner took off, where it must, or nothing was tried.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import re
@@ -14,19 +15,21 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from tests.system import frames
 from tests.system.network_world import (
+    ALIEN,
     BASE,
     DB,
     EVE,
     EVE4,
     EVE6,
     MACHINE,
+    NEIGHBOUR,
     QUIET_S,
     WEB,
     WEB4,
@@ -43,6 +46,8 @@ from tests.system.network_world import (
 )
 
 from kumoi.base import process
+from kumoi.base.clock import SetClock
+from kumoi.cloud.agent.connection_room import LOOK_S, ConnectionRoom
 from kumoi.cloud.drivers.network import mac_guard
 from kumoi.cloud.drivers.network.interface import (
     AddressPair,
@@ -52,6 +57,8 @@ from kumoi.cloud.drivers.network.interface import (
     Topology,
 )
 from kumoi.cloud.drivers.network.ovn import switching
+from kumoi.cloud.drivers.network.ovn.southbound import OvnSouthbound
+from kumoi.cloud.drivers.network.ovs.connections import SwitchConnections
 from kumoi.hosts.units import switch, table
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
@@ -388,16 +395,20 @@ def remembered(world: World) -> int:
 
 def filled(world: World, *, to: float) -> None:
     """A switch that does not read for a moment loses most of a burst, so there is another, of other ports."""
-    bursts = itertools.count(10_000, 4 * FEW)
+    bursts = itertools.cycle(range(10_000, 60_000, 4 * FEW))
 
     def sent() -> bool:
-        first = next(bursts)
-        with raw_socket(EVE) as attacker:
-            for port in range(first, first + 4 * FEW):
-                attacker.send(syn(port))
+        burst(next(bursts))
         return remembered(world) > to
 
     wait_until(sent, "the table of connections to fill")
+
+
+def burst(first: int) -> None:
+    """Connections of as many ports, from that one on."""
+    with raw_socket(EVE) as attacker:
+        for port in range(first, first + 4 * FEW):
+            attacker.send(syn(port))
 
 
 def appctl(world: World) -> list[str]:
@@ -405,7 +416,7 @@ def appctl(world: World) -> list[str]:
 
 
 def control(world: World) -> Path:
-    return table.switch_dir(world.engines.here) / "ovs-vswitchd.ctl"
+    return switch.control(table.switch_dir(world.engines.here))
 
 
 def limit(world: World, per_zone: int) -> None:
@@ -422,6 +433,82 @@ def test_a_port_that_fills_its_table_of_connections_fills_nobody_elses(world: Wo
     finally:
         process.run([*appctl(world), "dpctl/flush-conntrack"])
         limit(world, switch.CONNECTIONS_PER_ZONE)
+
+
+@dataclass
+class Neighbours:
+    """Whose ports and routers are: those of the first tenant's networks of the attacker."""
+
+    async def owners(self, ids: Sequence[str]) -> dict[str, str]:
+        return {key: "b" if key in ("rb", ALIEN.id, NEIGHBOUR.id) else "a" for key in ids}
+
+
+@contextlib.contextmanager
+def shared_connections(world: World, *, together: int) -> Iterator[Callable[[], None]]:
+    """Each call is a look of the agent's at a switch that remembers so many connections."""
+    connections, clock = SwitchConnections(control(world)), SetClock()
+    with OvnSouthbound(world.engines.here.southbound_remote) as southbound:
+        room = ConnectionRoom(
+            zones=world.switch.list_zones, routers=southbound.routers, connections=connections,
+            upstream=Neighbours(), changed=asyncio.Event(), clock=clock, together=together,
+        )  # fmt: skip
+
+        def look() -> None:
+            clock.advance(LOOK_S)
+            asyncio.run(room.round())
+
+        process.run([*appctl(world), "dpctl/ct-set-maxconns", str(together)])
+        try:
+            yield look
+        finally:
+            process.run([*appctl(world), "dpctl/flush-conntrack"])
+            limit(world, switch.CONNECTIONS_PER_ZONE)
+
+
+def zones_of(world: World, *names: str) -> list[int]:
+    zones = world.switch.list_zones()
+    return [zones[name] for name in names]
+
+
+def test_ports_of_one_project_have_no_more_connections_than_it_together(world: World) -> None:
+    """Each had its limit, and eight of them all that their host's switch remembers, for the day that it does."""
+    connections = SwitchConnections(control(world))
+    with shared_connections(world, together=8 * FEW) as look:
+        look()
+        theirs = zones_of(world, EVE.id, WEB.id, DB.id)
+        uses = connections.uses(range(1, 100))
+        limited = [use.limit for use in uses.values() if use.limit < FEW]
+        assert len(limited) > 2 * len(theirs), "and its router's, and the neighbours'"
+        assert sum(connections.uses(theirs)[zone].limit for zone in theirs) < FEW
+
+        bursts = itertools.cycle(range(10_000, 60_000, 4 * FEW))
+
+        def held() -> bool:
+            burst(next(bursts))
+            look()
+            assert sum(use.count for use in connections.uses(theirs).values()) <= FEW
+            return remembered(world) > 0.2 * FEW
+
+        wait_until(held, "the project to have its share")
+        burst(next(bursts))
+        reaches(NEIGHBOUR, address_of(ALIEN))
+        assert int(process.run([*appctl(world), "dpctl/ct-get-nconns"]).out) < 2 * FEW
+
+
+def test_of_a_port_that_is_gone_nothing_is_remembered(world: World) -> None:
+    """Or a tenant would fill the table by ports, one after the other."""
+    connections = SwitchConnections(control(world))
+    (zone,) = zones_of(world, EVE.id)
+    try:
+        filled(world, to=FEW / 10)
+        assert connections.uses([zone])[zone].count
+        world.unplug(EVE)
+        wait_until(lambda: not connections.uses([zone])[zone].count, "its zone to be empty")
+    finally:
+        process.run([*appctl(world), "dpctl/flush-conntrack"])
+        if namespace(EVE) not in world.plugged:
+            world.plug(EVE)
+        reaches(EVE, WEB4)
 
 
 def test_every_zone_has_its_limit_from_the_switchs_start(world: World) -> None:

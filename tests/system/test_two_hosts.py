@@ -41,11 +41,13 @@ import kumoi
 from kumoi.base import namespace, process
 from kumoi.base.process import run
 from kumoi.cloud.drivers.load_balancer import station
+from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
+from kumoi.cloud.drivers.network.ovs.connections import SwitchConnections
 from kumoi.cloud.hostapi.hello import PROTOCOL
 from kumoi.config import CloudSettings, HostSettings, read, write
 from kumoi.drill import tenant as drill_tenant
 from kumoi.drill.load import Load
-from kumoi.hosts.units import releases, running
+from kumoi.hosts.units import releases, running, switch, table
 from kumoi.hosts.wires import links, virtual
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
@@ -225,6 +227,23 @@ def test_servers_on_two_hosts_reach_each_other_through_a_tunnel(
 
         eventually(pinged, within_s=BOUND_S, what=f"{host} reaches {address}")
         assert "genev_sys_6081" in _tunnels(pair.of(host))
+
+
+def test_each_host_holds_a_project_to_its_share_of_its_switchs_connections(
+    pair: Pair, user: Tenant, servers: dict[str, Any]
+) -> None:
+    """With the project's router, which a host without OVN's databases knows by TLS."""
+    for host, server in servers.items():
+        here = pair.of(host).here
+        (port,) = user.cloud.network.ports(device_id=server.id)
+        connections = SwitchConnections(switch.control(table.switch_dir(here)))
+        with OvsSwitch(here.switch_remote) as plugged:
+            zone = plugged.list_zones()[port.id]
+
+        def is_held(connections: SwitchConnections = connections, zone: int = zone) -> bool:
+            return connections.uses([zone])[zone].limit <= switch.CONNECTIONS_PER_ZONE // 3
+
+        eventually(is_held, within_s=BOUND_S, what=f"{host} divides the project's connections")
 
 
 def test_either_host_leads_outside(pair: Pair, user: Tenant, servers: dict[str, Any]) -> None:

@@ -29,6 +29,19 @@ def test_where_the_databases_are_alone_a_socket_does() -> None:
     assert members.northbound(alone, HOST) == ("unix:/r/run/ovnnb-db/db.sock", None)
 
 
+def test_an_agent_asks_as_its_hosts_controller_does() -> None:
+    remote, certificate = members.southbound(CLOUD, HOST)
+    assert remote == "ssl:10.0.5.1:6642,ssl:10.0.5.14:6642,ssl:10.0.5.13:6642"
+    pki = Path("/r/pki")
+    mine = (pki / "t1-host2.key", pki / "t1-host2.crt", pki / "ca.crt")
+    assert certificate == mine
+    alone = config.changed(CLOUD, control_hosts=())
+    assert members.southbound(alone, HOST) == ("unix:/r/run/ovnsb-db/db.sock", None)
+    opened = config.changed(alone, southbound_url="ssl:10.0.5.1:6642")
+    other = config.changed(HOST, roles=("agent",))
+    assert members.southbound(opened, other) == ("ssl:10.0.5.1:6642", mine)
+
+
 def test_a_control_host_of_a_cloud_without_networks_has_no_member() -> None:
     assert members.has_ovn_member(CLOUD, HOST)
     assert not members.has_ovn_member(CLOUD, config.changed(HOST, roles=("api",)))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from kumoi import addresses
+from kumoi import addresses, members
 from kumoi.base import files, log, process
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Permanent
@@ -25,6 +25,7 @@ from kumoi.base.ids import new_hex_id
 from kumoi.cloud.agent import inventory
 from kumoi.cloud.agent.agent import Agent
 from kumoi.cloud.agent.arrivals import Arrivals
+from kumoi.cloud.agent.connection_room import ConnectionRoom
 from kumoi.cloud.agent.consoles import Consoles
 from kumoi.cloud.agent.departures import Departures
 from kumoi.cloud.agent.disk_room import DiskRoom
@@ -48,23 +49,64 @@ from kumoi.cloud.drivers.instance.switchboard import SharedSwitch
 from kumoi.cloud.drivers.load_balancer.haproxy.apply import Proxies, ProxyLaunch
 from kumoi.cloud.drivers.load_balancer.station import Stations
 from kumoi.cloud.drivers.network.interface import Switch
+from kumoi.cloud.drivers.network.ovn.southbound import OvnSouthbound
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
+from kumoi.cloud.drivers.network.ovs.connections import SwitchConnections
 from kumoi.cloud.hostapi.client import HttpUpstream, tls_context
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.units import rights, table
+from kumoi.hosts.units import switch as switch_unit
 from kumoi.hosts.units.confinement import launched
 from kumoi.hosts.wires import neighbours
+
+RoomFor = Callable[[HttpUpstream], ConnectionRoom]
 
 
 async def serve(cloud: CloudSettings, host: HostSettings, clock: Clock) -> None:
     """Until cancelled."""
-    with OvsSwitch(host.switch_remote) as switch:
-        await serve_with(cloud, host, clock, switch=switch, host_boot=identify_boot(host))
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    remote, certificate = members.southbound(cloud, host)
+    with (
+        OvsSwitch(host.switch_remote, changed=lambda: _tell(loop, changed)) as switch,
+        OvnSouthbound(remote, certificate=certificate) as southbound,
+    ):
+
+        def connection_room(upstream: HttpUpstream) -> ConnectionRoom:
+            return ConnectionRoom(
+                zones=switch.list_zones,
+                routers=southbound.routers,
+                connections=SwitchConnections(switch_unit.control(table.switch_dir(host))),
+                upstream=upstream,
+                changed=changed,
+                clock=clock,
+                together=switch_unit.CONNECTIONS_TOGETHER,
+            )
+
+        await serve_with(
+            cloud,
+            host,
+            clock,
+            switch=switch,
+            host_boot=identify_boot(host),
+            connection_room=connection_room,
+        )
+
+
+def _tell(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    """From another thread."""
+    with contextlib.suppress(RuntimeError):  # The loop has ended.
+        loop.call_soon_threadsafe(event.set)
 
 
 async def serve_with(
-    cloud: CloudSettings, host: HostSettings, clock: Clock, *, switch: Switch, host_boot: str
+    cloud: CloudSettings,
+    host: HostSettings,
+    clock: Clock,
+    *,
+    switch: Switch,
+    host_boot: str,
+    connection_room: RoomFor | None = None,
 ) -> None:
     """The same with a switch and an identity of the host's boot that the caller names."""
     _require_control_groups()
@@ -78,7 +120,15 @@ async def serve_with(
             name: stack.enter_context(driver.opened(switch=shared, host_boot=host_boot))
             for name, driver in registry.on_host(host_dir, host.name).items()
         }
-        await serve_drivers(cloud, host, clock, drivers=drivers, switch=shared, host_boot=host_boot)
+        await serve_drivers(
+            cloud,
+            host,
+            clock,
+            drivers=drivers,
+            switch=shared,
+            host_boot=host_boot,
+            connection_room=connection_room,
+        )
 
 
 async def serve_drivers(
@@ -89,6 +139,7 @@ async def serve_drivers(
     drivers: Mapping[str, InstanceDriver],
     host_boot: str,
     switch: Switch | None = None,
+    connection_room: RoomFor | None = None,
 ) -> None:
     """The same with drivers that the caller has opened. Without a switch the host has servers only."""
     host_dir = host.agent_dir
@@ -132,6 +183,8 @@ async def serve_drivers(
                 tasks.create_task(Renewal(host, upstream, tls, clock).run())
             tasks.create_task(DiskRoom(host_dir, drivers.values()).run())
             tasks.create_task(KernelRoom(drivers.values()).run())
+            if connection_room is not None:
+                tasks.create_task(connection_room(upstream).run())
             await agent.run()
 
 

@@ -16,6 +16,12 @@ UNDERLAY = "br-phy"  # The bridge that has the host's address there.
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
 CONNECTION_ZONES = 8_192
 CONNECTIONS_PER_ZONE, CONNECTIONS_TOGETHER = 250_000, 2_000_000
+"""Of a zone before the agent has said more, and of the whole switch."""
+
+
+def control(switch_dir: Path) -> Path:
+    """The socket by which the switch is asked and told what is in no database."""
+    return switch_dir / "ovs-vswitchd.ctl"
 
 
 def southbound_key(host: HostSettings) -> str:
@@ -35,7 +41,8 @@ def connection_limits(
 ) -> tuple[tuple[str, ...], ...]:
     """How many connections a switch remembers, in a table that all ports of its host share. OVN gives
     each port, and each router twice, a zone of it: the lowest number that is free. What fills its own
-    zone makes no new connections, and its neighbours do. OVS 3.1 counts the zones of a default limit
+    zone makes no new connections, and its neighbours do. The agent then sets the limits of zones that somebody has, by
+    projects (cloud/agent/connection_room.py). OVS 3.1 counts the zones of a default limit
     together, so each has one; no path of a release is in it, as a switch is not started anew for that. It would
     log a line for each zone, each time.
     """

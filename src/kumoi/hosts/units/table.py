@@ -407,14 +407,14 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
         cloud,
         host,
         "ovs-vswitchd",
-        argv=("/usr/sbin/ovs-vswitchd", remote, f"--unixctl={run / 'ovs-vswitchd.ctl'}"),
-        listens=f"unix:{run / 'ovs-vswitchd.ctl'}",
+        argv=("/usr/sbin/ovs-vswitchd", remote, f"--unixctl={switch.control(run)}"),
+        listens=f"unix:{switch.control(run)}",
         env=ALLOCATOR,
         namespace=inside,
         needs=("ovs-db",),
         then=(
             *switch.settings(cloud, host),
-            *switch.connection_limits(run / "ovs-vswitchd.ctl"),
+            *switch.connection_limits(switch.control(run)),
             *switch.no_empty_translation(remote),
         ),
     )

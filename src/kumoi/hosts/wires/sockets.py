@@ -18,7 +18,7 @@ from kumoi import addresses
 from kumoi.base import process
 from kumoi.base.errors import Conflict
 from kumoi.config import CloudSettings, HostSettings, Role, file_of
-from kumoi.hosts.units import running, table, users
+from kumoi.hosts.units import running, switch, table, users
 
 PROTOCOLS = ("tcp", "tcp6", "udp", "udp6")
 LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # UDP: sockets without a peer.
@@ -109,7 +109,7 @@ def of_switch(host: HostSettings) -> list[ListeningSocket]:
     """The ports at which the virtual host's switch receives tunnels: a switch in user space has no
     sockets for them. There are none while the cloud has no other host.
     """
-    control = table.switch_dir(host) / "ovs-vswitchd.ctl"
+    control = switch.control(table.switch_dir(host))
     text = process.run(["ovs-appctl", "-t", control, "tnl/ports/show"], check=False).out
     pid = next((found.pid for found in running.found(host.state_dir) if found.name == SWITCH), 0)
     return [

@@ -33,6 +33,8 @@ PORT = "port"
 LINK_INDEX = "kumoi:link"
 IFACE_ID = "iface-id"
 """The key by which ovn-controller finds an interface's logical port."""
+ZONE = "ct-zone-"
+"""With which its keys begin that say which zone of connections what has."""
 LINK_WAIT_S = 0.2
 LINK_POLL_S = 0.002
 
@@ -48,7 +50,11 @@ TABLES = (
     ovsdb.Table(
         name="Bridge",
         root=False,
-        columns={"name": ovsdb.Column(), "ports": ovsdb.Column(refers="Port", many=True)},
+        columns={
+            "name": ovsdb.Column(),
+            "ports": ovsdb.Column(refers="Port", many=True),
+            "external_ids": ovsdb.Column(pairs=True),
+        },
     ),
     ovsdb.Table(
         name="Port",
@@ -76,7 +82,9 @@ def link_index(name: str) -> int | None:
 
 
 class OvsSwitch:
-    """Implements `interface.Switch`. `remote` such as unix:/run/openvswitch/db.sock."""
+    """Implements `interface.Switch`. `remote` such as unix:/run/openvswitch/db.sock. `changed` is called, from another
+    thread, after anything in its database has changed: a hint, never data.
+    """
 
     def __init__(
         self,
@@ -84,9 +92,10 @@ class OvsSwitch:
         *,
         bridge: str = INTEGRATION_BRIDGE,
         link_index: Callable[[str], int | None] = link_index,
+        changed: Callable[[], None] | None = None,
         timeout_s: float = ovsdb.DEFAULT_TIMEOUT_S,
     ) -> None:
-        self._connection = ovsdb.Connection(remote, DATABASE, TABLES)
+        self._connection = ovsdb.Connection(remote, DATABASE, TABLES, changed=changed)
         self._bridge_name = bridge
         self._link_index = link_index
         self._timeout_s = timeout_s
@@ -117,6 +126,18 @@ class OvsSwitch:
             port.name: port.port_id
             for port in ours
             if port.port_id is not None and not is_stale(port, indexes)
+        }
+
+    def list_zones(self) -> dict[str, int]:
+        """The zones of connections that ovn-controller gave: to ports, by their ids, and two to each datapath, by its id
+        with `_snat` and `_dnat`. Raises Unreachable, and Transient while there is no bridge.
+        """
+        with self._connection.reading(timeout_s=self._timeout_s) as database:
+            marks = _pairs(database.value(self._bridge(database), "Bridge", "external_ids"))
+        return {
+            key.removeprefix(ZONE): int(number)
+            for key, number in marks.items()
+            if key.startswith(ZONE) and number.isdecimal()
         }
 
     def close(self) -> None:
