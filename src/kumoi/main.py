@@ -317,15 +317,19 @@ INNER: dict[str, Callable[[argparse.Namespace], None]] = {
 async def _api(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
     from kumoi.base.clock import Clock
     from kumoi.cloud.api.serve import serve
+    from kumoi.cloud.release_watch import while_current
 
-    await serve(cloud, host, _cloud_store(cloud, host, follows=True), Clock(), activation)
+    store = _cloud_store(cloud, host, follows=True)
+    await while_current(store, serve(cloud, host, store, Clock(), activation))
 
 
 async def _worker(cloud: CloudSettings, host: HostSettings, _activation: Activation) -> None:
     from kumoi.base.clock import Clock
+    from kumoi.cloud.release_watch import while_current
     from kumoi.cloud.worker import serve
 
-    await serve(cloud, host, _cloud_store(cloud, host), Clock())
+    store = _cloud_store(cloud, host)
+    await while_current(store, serve(cloud, host, store, Clock()))
 
 
 async def _agent(cloud: CloudSettings, host: HostSettings, _activation: Activation) -> None:

@@ -23,6 +23,7 @@ from kumoi.base.errors import KumoiError
 from kumoi.cli import choice, cloud_store, components, lease, stores_words
 from kumoi.cli.output import console, one_line, say, say_json, table
 from kumoi.cloud.agent.unlisted import unlisted
+from kumoi.cloud.domain.host import cluster_version
 from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.drivers.instance import fence, registry
 from kumoi.cloud.store import kept
@@ -30,7 +31,7 @@ from kumoi.components import Api
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.cluster import ovn_members
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
-from kumoi.hosts.units import control, keeper, landlock, memory, running
+from kumoi.hosts.units import control, keeper, landlock, memory, releases, running
 from kumoi.hosts.units.answering import answers
 
 RESTARTS_SHOWN_FROM = 1
@@ -117,8 +118,8 @@ def run(args: argparse.Namespace) -> int:
             missing=missing_walls(host),
             lists_servers=lists_servers,
         )
-        near = {host.name, *others}
-        for line in (*store.words, *stores_words.lacking(store), *hosts_words(hosts, near)):
+        late = (*older_words(cloud, host, found), *store.words, *stores_words.lacking(store))
+        for line in (*late, *hosts_words(hosts, {host.name, *others})):
             console().print(Text(line, style="red"))
         for each in ovn:
             console().print(ovn_members.words(each))
@@ -249,6 +250,26 @@ def left_off(cloud: CloudSettings, host: HostSettings) -> dict[str, str]:
             return kept.counts(connection, off)
     except KumoiError:  # The store is away, as other lines say.
         return dict.fromkeys(off, "")
+
+
+def older_words(cloud: CloudSettings, host: HostSettings, found: list[ProcessRow]) -> list[str]:
+    """Where processes here are older than what the cloud was finalized at: it was off meanwhile, and does not act."""
+    if Role.API not in host.roles:
+        return []
+    try:
+        with _shown(cloud, host) as connection:
+            finalized = cluster_version.release(connection)
+    except KumoiError:  # The store is away, as other lines say.
+        return []
+    ran = {releases.of_process(row.pid, host.release_dir) for row in found} - {""}
+    late = sorted(each for each in ran if finalized and cluster_version.is_below(each, finalized))
+    if not late:
+        return []
+    words = (
+        f"the cloud was finalized at release {finalized}, and this host runs {', '.join(late)}: its agent and roles do "
+        f"nothing before sudo ./kumoi up here, in a checkout of {finalized}"
+    )
+    return [words]
 
 
 @contextlib.contextmanager
