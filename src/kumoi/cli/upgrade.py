@@ -14,10 +14,11 @@ from rich.text import Text
 
 from kumoi import config, members
 from kumoi.base.errors import Conflict, NotFound
+from kumoi.base.release import version_of
 from kumoi.cli import choice, upgrade_machines, upgrade_part, upgrading
 from kumoi.cli.output import console, say, say_json, table
 from kumoi.cli.progress import Progress
-from kumoi.cli.upgrading import Plan
+from kumoi.cli.upgrade_plan import HostRelease, Plan
 from kumoi.cloud.domain.host import cluster_version
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database, now
@@ -83,7 +84,8 @@ def plan(args: argparse.Namespace) -> int:
         hosts = [asdict(host) | {"to_do": not host.is_of(found.target)} for host in found.hosts]
         finalized = _finalized(cloud, first)
         shown = {"target": found.target, "finalized": finalized, "steps": steps}
-        say_json(shown | {"hosts": hosts, "doubts": list(found.doubts)})
+        seen = {"doubts": list(found.doubts), "notices": found.notices}
+        say_json(shown | {"hosts": hosts} | seen)
     else:
         _show(found)
     return 1 if found.doubts else 0
@@ -127,16 +129,31 @@ def rollback(args: argparse.Namespace) -> int:
     with upgrade_machines.ordered(cloud, here, names, UpgradeAction.ROLLBACK, wanted) as machines:
         done = upgrading.go_back(cloud, here, wanted, progress, machines)
     say(f"{', '.join(done)} {'is' if len(done) == 1 else 'are'} of {wanted} again")
+    for host in upgrading.plan(cloud, here).hosts:
+        if host.is_off and not host.is_of(wanted):
+            say(
+                f"{host.name} is off: when it is back, `up` there in a checkout of {version_of(wanted)}"
+            )
     return 0
 
 
 def finalize(args: argparse.Namespace) -> int:
     cloud, first = _with_store(args)
+    found = upgrading.plan(cloud, first)
+    late = [host for host in found.elsewhere if host.is_control]
+    if unsure := [host.name for host in late if host.has_members]:
+        raise Conflict(
+            f"{' and '.join(unsure)} not heard of, and members of the stores answer there: what else runs there may be "
+            "of an older release. On it sudo ./kumoi status, then upgrade run or down"
+        )
     with _store(cloud, first) as database, database.write() as connection:
         release = cluster_version.finalize(connection, now(connection))
     say(
         f"The cloud {cloud.name} is of {release}. Hosts of an older release may not act until they are"
     )
+    for host in found.elsewhere:
+        if host.is_off:
+            say(f"{host.name}, {_to_do(found, host)}")
     return 0
 
 
@@ -158,11 +175,13 @@ def _show(found: Plan) -> None:
         for host in found.hosts
     ]
     out.print(table("Hosts, in their order", hosts))
+    for notice in found.notices:
+        out.print(notice, highlight=False)
     for doubt in found.doubts:
         out.print(Text.assemble(("In doubt:", "red"), f" {doubt}"), highlight=False)
 
 
-def _to_do(found: Plan, host: upgrading.HostRelease) -> str:
+def _to_do(found: Plan, host: HostRelease) -> str:
     """In words, for people."""
     if host.path:
         return "nothing" if host.is_of(found.target) else "upgrade"

@@ -7,9 +7,10 @@ that are up have said that they are there, so nobody is left between two release
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.base.release import version_of
@@ -32,6 +33,7 @@ TURN_WITHIN_S = (
 )
 END_WITHIN_S = 15.0
 POLL_S = 0.2
+LOOK_EVERY_S = 2.0
 
 
 class UpgradeMachines:
@@ -49,17 +51,25 @@ class UpgradeMachines:
         self._action = action
         self._release = release
         self._last: dict[str, UpgradeReport] = {}
+        self._off: set[str] = set()
+        self._looked_at = 0.0
 
-    def await_all(self, progress: Progress) -> None:
-        """Until each has said that it is there, and to which release it goes. Raises Permanent, or Conflict where that
-        is another one.
+    def await_all(
+        self, progress: Progress, silent: Callable[[Collection[str]], Collection[str]]
+    ) -> None:
+        """Until each has said that it is there, and to which release it goes. Those that are `silent` by then, of the
+        names that it is asked about, are off: nobody waits for them. Raises Permanent, or Conflict where one goes to
+        another release.
         """
         if not self.names:
             return
         self._order()
         self._tell_what_to_call(self.names, progress)
         with progress.stage("the other machines are there") as stage:
-            self._listener.wait(self.names, self._ready, within_s=COME_WITHIN_S, tell=stage.tell)
+            there = functools.partial(self._ready_or_off, silent)
+            self._listener.wait(self.names, there, within_s=COME_WITHIN_S, tell=stage.tell)
+            off = self._off - self._ready()
+            self.names = tuple(name for name in self.names if name not in off)
             for name in self.names:
                 report = self._last[name]
                 if version_of(report.release) != version_of(self._release):
@@ -106,6 +116,13 @@ class UpgradeMachines:
         heard = self._listener.heard()
         self._last |= heard
         return {name for name, report in heard.items() if report.release}
+
+    def _ready_or_off(self, silent: Callable[[Collection[str]], Collection[str]]) -> set[str]:
+        ready = self._ready()
+        if time.monotonic() - self._looked_at > LOOK_EVERY_S:
+            self._off = set(silent([name for name in self.names if name not in ready]))
+            self._looked_at = time.monotonic()
+        return ready | self._off
 
     def _went_well(self) -> set[str]:
         return {name for name in self._carried_out() if not self._last[name].failure}

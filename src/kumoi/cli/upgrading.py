@@ -8,9 +8,8 @@ that doubts stops the rest and leaves what runs: an operator sees the fault befo
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,14 +18,15 @@ import kumoi
 from kumoi.base import files
 from kumoi.base.errors import Conflict, KumoiError, Permanent, Transient
 from kumoi.base.files import Promise
-from kumoi.base.release import numbers, version_of
-from kumoi.cli import choice, cloud_store, status, up
+from kumoi.base.release import version_of
+from kumoi.cli import choice, cloud_store, status, up, upgrade_plan
 from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.cli.upgrade_machines import NOBODY, UpgradeMachines
+from kumoi.cli.upgrade_plan import HostRelease, Plan
 from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.store.host.host import UP, Host
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts.cluster import databases, handover, succession
+from kumoi.hosts.cluster import databases, handover, places, succession
 from kumoi.hosts.cluster.succession import Succession
 from kumoi.hosts.install import image
 from kumoi.hosts.units import releases, running
@@ -34,52 +34,29 @@ from kumoi.hosts.units import releases, running
 SETTLED_S = 60.0  # What a killed command left on its way goes on by itself.
 WELL_TIMEOUT_S = 120.0  # The processes before answer who is connected for up to 60 s.
 POLL_S = 1.0
-FREE_MIN_BYTES = 1 << 30  # For a release that cannot share its packages, and for logs.
 RUNS, FAULTY = "ACTIVE", "ERROR"
 NO_STORES = Succession("", (), (), ())  # Of a cloud whose stores are files.
 
 
 @dataclass(frozen=True, slots=True)
-class HostRelease:
-    """A host and what it runs: `releases` are ids of releases where it is on this machine, else what it
-    said last. `path` is its state directory, empty elsewhere. `seen` is when it was heard of last, in ISO 8601.
-    """
+class Before:
+    """What there was when `run` began: ids of servers that ran, names of control hosts that were off."""
 
-    name: str
-    is_control: bool
-    is_up: bool
-    releases: tuple[str, ...]
-    path: str = ""
-    seen: str = ""
-
-    def is_of(self, release_id: str) -> bool:
-        """Of another machine's host the version alone is known."""
-        wanted = release_id if self.path else version_of(release_id)
-        return self.releases == (wanted,)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """`target` is the release of this process. `hosts` are in the order in which they are upgraded."""
-
-    target: str
-    hosts: tuple[HostRelease, ...]
-    doubts: tuple[str, ...]
-
-    @property
-    def to_do(self) -> list[HostRelease]:
-        return [host for host in self.hosts if host.path and not host.is_of(self.target)]
-
-    @property
-    def elsewhere(self) -> list[HostRelease]:
-        return [host for host in self.hosts if not host.path and not host.is_of(self.target)]
+    servers: frozenset[str]
+    control_off: tuple[str, ...]
 
 
 def plan(cloud: CloudSettings, first: HostSettings) -> Plan:
     """Changes nothing."""
-    stores = succession.look(cloud, first) if cloud.is_replicated else NO_STORES
     here = _here(cloud, first)
     rows = {row.id: row for row in _rows(cloud, first)}
+    silent = {
+        each.name: places.answers(cloud, first, each)
+        for each in cloud.control_hosts
+        if each.name not in here and not _is_up(rows.get(each.name))
+    }
+    off = [name for name, has_members in silent.items() if not has_members]
+    stores = succession.look(cloud, first, off=off) if cloud.is_replicated else NO_STORES
     found = []
     for name in sorted({*here, *rows}, key=lambda name: _turn(cloud, first, stores.leader, name)):
         row, host = rows.get(name), here.get(name)
@@ -88,21 +65,35 @@ def plan(cloud: CloudSettings, first: HostSettings) -> Plan:
             HostRelease(
                 name=name,
                 is_control=name == first.name or cloud.control_host(name) is not None,
-                is_up=row is not None and row.state == UP,
+                is_up=_is_up(row),
                 releases=ran,
                 path=host.state_dir if host else "",
                 seen=row.seen_at.isoformat(timespec="seconds") if row else "",
+                has_members=silent.get(name, False),
             )
         )
     target = releases.release_id()
-    doubts = (*_doubts(cloud, first, found, stores), *_doubts_elsewhere(found, target))
+    doubts = upgrade_plan.doubts(cloud, first, found, stores, target)
     return Plan(target, tuple(found), doubts)
+
+
+def _is_up(row: Host | None) -> bool:
+    return row is not None and row.state == UP
 
 
 def on_machines(cloud: CloudSettings, first: HostSettings) -> list[str]:
     """Names of the hosts on other machines that are up: each has a turn there."""
     here = _here(cloud, first)
-    return [row.id for row in _rows(cloud, first) if row.id not in here and row.state == UP]
+    return [row.id for row in _rows(cloud, first) if row.id not in here and _is_up(row)]
+
+
+def _silent(cloud: CloudSettings, first: HostSettings, names: Collection[str]) -> list[str]:
+    """Which of these hosts are not heard of; nobody while the store does not answer."""
+    try:
+        up_now = {row.id for row in _rows(cloud, first) if _is_up(row)}
+    except Transient:
+        return []
+    return [name for name in names if name not in up_now]
 
 
 def run(
@@ -119,7 +110,7 @@ def run(
     """
     looked = _look(cloud, first, progress)
     if machines.names:
-        machines.await_all(progress)
+        machines.await_all(progress, partial(_silent, cloud, first))
         looked = _look(cloud, first, progress)  # People may have taken minutes.
     here = _here(cloud, first)
     with progress.stage("release on each host") as stage:
@@ -129,10 +120,13 @@ def run(
     with progress.stage("stores expand"):
         up.ensure_stores(first, releases.install(first.release_dir))
     _note_of_way_back(first).unlink(missing_ok=True)
-    servers = _servers(cloud, first, RUNS)
+    before = Before(_servers(cloud, first, RUNS), looked.control_off)
     is_watched = False
     for each in looked.hosts:
         if each not in looked.to_do and each.name not in machines.names:
+            continue
+        if not each.is_control and not each.path and _silent(cloud, first, [each.name]):
+            progress.say(f"Host {each.name} is off by now, and is left out")
             continue
         progress.say(f"Host {each.name}:")
         try:
@@ -142,13 +136,13 @@ def run(
             else:
                 machines.take_turn(each.name, progress)
             with progress.stage("well again") as stage:
-                wait_until_well(partial(_trouble, cloud, first, each.name, servers), stage)
+                wait_until_well(partial(_trouble, cloud, first, each.name, before), stage)
         except KumoiError as cause:
             raise _in_doubt(each.name, str(cause), "run") from cause
         if not each.is_control and not is_watched:
             is_watched = True
             with progress.stage("watched alone"):
-                _watch(cloud, first, each.name, servers, watch_s)
+                _watch(cloud, first, each.name, before, watch_s)
     machines.end()
     return plan(cloud, first)
 
@@ -160,6 +154,8 @@ def _look(cloud: CloudSettings, first: HostSettings, progress: Progress) -> Plan
         if looked.doubts:
             raise Conflict(f"{'; '.join(looked.doubts)}. Mend that, then call this again")
         stage.note(f"{len(looked.to_do)} of {len(looked.hosts)} hosts to do here")
+    for notice in looked.notices:
+        progress.say(notice)
     return looked
 
 
@@ -241,7 +237,8 @@ def go_back(
     for host in here.values():
         if not (host.release_dir / release_id).is_dir():
             raise Conflict(f"{host.name} has no release {release_id}: `up` in a checkout of it")
-    machines.await_all(progress)
+    machines.await_all(progress, partial(_silent, cloud, first))
+    ordered = [each for each in ordered if each.path or each.name in machines.names]
     note = _note_of_way_back(first)
     files.replace(note, release_id.encode(), promise=Promise.OLD_OR_NEW)
     image.share()
@@ -331,43 +328,6 @@ def running_releases(host: HostSettings) -> tuple[str, ...]:
     return tuple(sorted(homes - {""}))
 
 
-def _doubts(
-    cloud: CloudSettings,
-    first: HostSettings,
-    hosts: Sequence[HostRelease],
-    stores: Succession,
-) -> list[str]:
-    """What is half broken before anything begins."""
-    found = [
-        f"{row.name} of {host.name}: {row.why or row.state}"
-        for host in (first, *choice.others_here(cloud, first))
-        for row in status.processes(cloud, host)
-        if not row.healthy
-    ]
-    if stores.missing:
-        found.append(f"the stores lack {'; '.join(stores.missing)}")
-    for host in hosts:
-        if host.path:
-            free = shutil.disk_usage(host.path).free
-            if free < FREE_MIN_BYTES:
-                found.append(f"{host.path} has {free >> 20} MiB free, and a release needs 1 GiB")
-            if not host.releases:
-                found.append(f"{host.name} is down")
-    return found
-
-
-def _doubts_elsewhere(hosts: Sequence[HostRelease], target: str) -> Iterator[str]:
-    """Of hosts on other machines, by what the store knows. One that only runs servers may be off."""
-    for host in hosts:
-        if host.path:
-            continue
-        if host.is_control and not host.is_up:
-            yield f"{host.name} has a part of the control plane and is not heard of since {host.seen or 'ever'}"
-        for each in host.releases:
-            if numbers(each) > numbers(version_of(target)):
-                yield f"{host.name} is of {each} already, newer than this release"
-
-
 def hand_over(cloud: CloudSettings, host: HostSettings, progress: Progress) -> None:
     """Whoever leads the stores gives that away before its processes are replaced: writes wait 3 s at most."""
     if cloud.control_host(host.name) is None or databases.look(cloud, host).leader != host.name:
@@ -397,31 +357,33 @@ def _in_doubt(name: str, trouble: str, action: str) -> Permanent:
 
 
 def _watch(
-    cloud: CloudSettings, first: HostSettings, name: str, servers: frozenset[str], watch_s: float
+    cloud: CloudSettings, first: HostSettings, name: str, before: Before, watch_s: float
 ) -> None:
     """A fault of the new release meets one host."""
     until = time.monotonic() + watch_s
     while time.monotonic() < until:
-        if trouble := _trouble(cloud, first, name, servers):
+        if trouble := _trouble(cloud, first, name, before):
             raise Permanent(f"{name} was well and is not any more: {trouble}")
         time.sleep(POLL_S)
 
 
-def _trouble(cloud: CloudSettings, first: HostSettings, name: str, servers: frozenset[str]) -> str:
+def _trouble(cloud: CloudSettings, first: HostSettings, name: str, before: Before) -> str:
     """What is not as it should be once this host is of the target; empty when all is."""
     try:
         looked = plan(cloud, first)
         if looked.doubts:
             return looked.doubts[0]
+        if lost := [each for each in looked.control_off if each not in before.control_off]:
+            return f"{' and '.join(lost)} was there when this began, and is off"
         found = next(host for host in looked.hosts if host.name == name)
         if not found.is_of(looked.target):
             return f"runs {', '.join(found.releases)}"
         if trouble := _heard_trouble(cloud, first, name, looked.target):
             return trouble  # `finalize` asks the same.
-        lost = servers & _servers(cloud, first, FAULTY)
+        faulty = before.servers & _servers(cloud, first, FAULTY)
     except Transient as error:
         return str(error)
-    return f"servers that ran are faulty: {', '.join(sorted(lost))}" if lost else ""
+    return f"servers that ran are faulty: {', '.join(sorted(faulty))}" if faulty else ""
 
 
 def _servers(cloud: CloudSettings, first: HostSettings, status_: str) -> frozenset[str]:

@@ -14,7 +14,7 @@ from kumoi.base.errors import Conflict, NotFound, Permanent
 from kumoi.base.process import ProcessFailed
 from kumoi.cli import choice, status, up, upgrade, upgrading
 from kumoi.cli.progress import Progress
-from kumoi.cli.upgrading import HostRelease, Plan
+from kumoi.cli.upgrade_plan import HostRelease, Plan
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.control_host import ControlHost
 from kumoi.hosts.cluster import databases, succession

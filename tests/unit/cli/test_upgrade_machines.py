@@ -18,13 +18,24 @@ import pytest
 from tests.unit.cli.joined_host import joined_host
 from tests.unit.cli.test_other_machines import NETWORK
 
+import kumoi
 from kumoi import config, members
 from kumoi.base.errors import Conflict, KumoiError, NotFound, Permanent
-from kumoi.cli import joining, status, up, upgrade_machines, upgrade_part, upgrading
+from kumoi.base.release import version_of
+from kumoi.cli import (
+    choice,
+    joining,
+    status,
+    up,
+    upgrade,
+    upgrade_machines,
+    upgrade_part,
+    upgrading,
+)
 from kumoi.cli.output import OperatorConsole
 from kumoi.cli.progress import Progress
-from kumoi.cli.upgrading import Plan
-from kumoi.cloud.domain.host import enrolment
+from kumoi.cli.upgrade_plan import Plan
+from kumoi.cloud.domain.host import cluster_version, enrolment
 from kumoi.cloud.domain.host import host as domain
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.store.host import host as host_store
@@ -32,7 +43,7 @@ from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings, first_host
 from kumoi.control_host import ControlHost
 from kumoi.engine.db import Database, now
-from kumoi.hosts.cluster import databases, handover, succession
+from kumoi.hosts.cluster import databases, handover, places, succession
 from kumoi.hosts.cluster.databases import Members
 from kumoi.hosts.cluster.succession import Succession
 from kumoi.hosts.cluster.upgrade_orders import UpgradeAction
@@ -56,7 +67,8 @@ def hello(release: str) -> HostHello:
 @dataclass
 class World:
     """`runs` are the releases of hosts, `done` is what was done to them. `fails` are words that a host's `up` raises
-    once. The first of three control hosts leads the stores; the fourth host only runs servers.
+    once. The first of three control hosts leads the stores; the fourth host only runs servers. Of those that are not
+    heard of `members` have members of the stores that answer. `takes_along` names who goes off when a host has had its turn.
     """
 
     cloud: CloudSettings
@@ -67,6 +79,8 @@ class World:
     fails: dict[str, str] = field(default_factory=dict)
     failures: dict[str, KumoiError] = field(default_factory=dict)
     followers: list[threading.Thread] = field(default_factory=list)
+    members: set[str] = field(default_factory=set)
+    takes_along: dict[str, str] = field(default_factory=dict)
 
     def goes_to(self, name: str, release: str) -> None:
         if words := self.fails.pop(name, ""):
@@ -74,10 +88,16 @@ class World:
         self.done.append(name)
         self.runs[name] = release
         self.say_hello(name)
+        if lost := self.takes_along.pop(name, ""):
+            self.fall_silent(lost)
 
     def say_hello(self, name: str) -> None:
         with closing(self.open()) as database, database.write() as connection:
             domain.register(connection, name, hello(self.runs[name]), now(connection))
+
+    def fall_silent(self, name: str) -> None:
+        with closing(self.open()) as database, database.write() as connection:
+            host_store.update(connection, name, state=host_store.DOWN)
 
     def open(self) -> Database:
         return Database(
@@ -170,7 +190,10 @@ def played(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
     monkeypatch.setattr(databases, "look", lambda *_: Members(FIRST, following))
     monkeypatch.setattr(databases, "wait_for_leader", lambda *_, **__: None)
     monkeypatch.setattr(handover, "hand_over", give_lead)
-    monkeypatch.setattr(succession, "look", lambda *_: Succession(FIRST, following, following, ()))
+    monkeypatch.setattr(
+        succession, "look", lambda *_, **__: Succession(FIRST, following, following, ())
+    )
+    monkeypatch.setattr(places, "answers", lambda _cloud, _here, place: place.name in world.members)
     monkeypatch.setattr(image, "share", lambda: None)
     monkeypatch.setattr(joining, "from_here", from_here)
     monkeypatch.setattr(upgrade_part, "ASK_EVERY_S", 0.02)
@@ -234,8 +257,7 @@ def test_nothing_is_changed_while_a_machine_that_is_up_is_not_there(
 
 
 def test_one_that_is_off_is_waited_for_by_nobody_and_named(world: World) -> None:
-    with closing(world.open()) as database, database.write() as connection:
-        host_store.update(connection, "t1-host4", state=host_store.DOWN)
+    world.fall_silent("t1-host4")
     world.follow(UpgradeAction.RUN, NAMES[:2])
     left = world.run()
     world.join()
@@ -243,13 +265,84 @@ def test_one_that_is_off_is_waited_for_by_nobody_and_named(world: World) -> None
     assert world.runs["t1-host4"] == BEFORE
 
 
-def test_a_control_host_that_is_off_stops_it_before_anything_is_changed(world: World) -> None:
-    """Of two members that are left each would be one too many to lose."""
-    with closing(world.open()) as database, database.write() as connection:
-        host_store.update(connection, "t1-host3", state=host_store.DOWN)
-    with pytest.raises(Conflict, match="t1-host3 has a part of the control plane and is not heard"):
+def test_a_control_host_that_is_off_blocks_nothing_and_goes_there_when_it_is_back(
+    world: World,
+) -> None:
+    world.fall_silent("t1-host3")
+    (notice,) = upgrading.plan(world.cloud, world.first).notices
+    assert "t1-host3 is off: until it is back, writes wait" in notice
+    world.follow(UpgradeAction.RUN, [NAMES[0], NAMES[2]])
+    left = world.run()
+    world.join()
+    assert [host.name for host in left.elsewhere] == ["t1-host3"]
+    assert world.runs == {FIRST: TARGET, NAMES[0]: TARGET, NAMES[1]: BEFORE, NAMES[2]: TARGET}
+
+    world.say_hello("t1-host3")
+    world.done.clear()
+    world.follow(UpgradeAction.RUN)
+    left = world.run()
+    world.join()
+    assert left.elsewhere == []
+    assert world.done == ["stores", "t1-host3"]
+    assert world.failures == {}
+
+
+def test_a_control_host_that_is_not_heard_of_and_whose_members_answer_is_a_doubt(
+    world: World,
+) -> None:
+    """It is not off: its API and worker may run, and nobody sees of which release."""
+    world.fall_silent("t1-host3")
+    world.members.add("t1-host3")
+    with pytest.raises(Conflict, match=r"t1-host3 is not heard of since .* members .* answer"):
         world.run()
     assert world.done == []
+
+
+def test_most_control_hosts_off_stop_it(world: World) -> None:
+    world.fall_silent("t1-host2")
+    world.fall_silent("t1-host3")
+    with pytest.raises(Conflict, match="t1-host2 and t1-host3 are off, most of the control hosts"):
+        world.run()
+    assert world.done == []
+
+
+def test_one_that_falls_silent_while_the_others_come_is_waited_for_no_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its power went just before: it counted as up."""
+    monkeypatch.setattr(upgrade_machines, "LOOK_EVERY_S", 0.05)
+    world.follow(UpgradeAction.RUN, [NAMES[0], NAMES[2]])
+    names = upgrading.on_machines(world.cloud, world.first)
+    with upgrade_machines.ordered(
+        world.cloud, world.first, names, UpgradeAction.RUN, TARGET
+    ) as machines:
+        world.fall_silent("t1-host3")
+        left = upgrading.run(world.cloud, world.first, quiet(), watch_s=0, machines=machines)
+    world.join()
+    assert machines.names == (NAMES[0], NAMES[2])
+    assert [host.name for host in left.elsewhere] == ["t1-host3"]
+
+
+def test_a_control_host_that_is_lost_meanwhile_stops_the_rest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault of the new release may be what took it."""
+    monkeypatch.setattr(upgrading, "WELL_TIMEOUT_S", 0.2)
+    world.takes_along["t1-host2"] = "t1-host3"
+    world.follow(UpgradeAction.RUN)
+    with pytest.raises(Permanent, match="t1-host2 is in doubt: t1-host3 was there when this began"):
+        world.run()
+    assert world.runs[FIRST] == BEFORE
+    monkeypatch.setattr(upgrade_part, "WAIT_S", 0.0)
+    world.join()
+
+
+def test_one_that_only_runs_servers_and_goes_off_before_its_turn_is_left_out(world: World) -> None:
+    world.takes_along[FIRST] = "t1-host4"
+    world.follow(UpgradeAction.RUN)
+    left = world.run()
+    world.join()
+    assert [host.name for host in left.elsewhere] == ["t1-host4"]
 
 
 def test_what_fails_on_one_machine_stops_the_rest_and_is_gone_on_with(world: World) -> None:
@@ -276,7 +369,7 @@ def test_a_machine_with_another_release_in_its_checkout_is_named(
         ) as machines,
         pytest.raises(Conflict, match=r"would go to 9\.0\.0-new, and the others to 9\.1\.0-newer"),
     ):
-        machines.await_all(quiet())
+        machines.await_all(quiet(), lambda _names: ())
     monkeypatch.setattr(upgrade_part, "WAIT_S", 0.0)
     world.join()
     assert world.done == []
@@ -348,3 +441,36 @@ def test_a_host_of_the_first_machine_is_done_by_that_ones_command(world: World) 
     near = config.changed(world.others[NAMES[0]], has_edge=True)
     with pytest.raises(NotFound, match="on the machine of the first host"):
         upgrade_part.follow(world.cloud, near, UpgradeAction.RUN, quiet())
+
+
+def finalize(world: World, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The command, of the target."""
+    monkeypatch.setattr(kumoi, "__version__", version_of(TARGET))
+    monkeypatch.setattr(choice, "existing", lambda _args: (world.cloud, world.first))
+    return upgrade.finalize(argparse.Namespace())
+
+
+def test_it_is_finalized_without_a_control_host_that_is_off_which_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.fall_silent("t1-host3")
+    world.follow(UpgradeAction.RUN, [NAMES[0], NAMES[2]])
+    world.run()
+    world.join()
+    assert finalize(world, monkeypatch) == 0
+    assert "t1-host3, off: when it is back, sudo ./kumoi up there" in capsys.readouterr().out
+
+
+def test_it_is_not_finalized_while_an_older_control_host_may_act(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its agent is away, and its members of the stores are not: so its API and worker may be there."""
+    world.fall_silent("t1-host3")
+    world.follow(UpgradeAction.RUN, [NAMES[0], NAMES[2]])
+    world.run()
+    world.join()
+    world.members.add("t1-host3")
+    with pytest.raises(Conflict, match="t1-host3 not heard of, and members of the stores answer"):
+        finalize(world, monkeypatch)
+    with closing(world.open()) as database, database.read() as connection:
+        assert cluster_version.release(connection) == ""

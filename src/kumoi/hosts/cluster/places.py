@@ -58,18 +58,23 @@ def _require_members(cloud: CloudSettings, here: HostSettings, lost: ControlHost
 
 def require_lost(cloud: CloudSettings, here: HostSettings, lost: ControlHost) -> None:
     """Raises Conflict when any member of its answers."""
+    if answers(cloud, here, lost):
+        raise Conflict(
+            f"{lost.name} is not lost, its members of the stores answer: stop it there first, sudo ./kumoi down"
+        )
+
+
+def answers(cloud: CloudSettings, here: HostSettings, place: ControlHost) -> bool:
+    """Whether any member of its does, of the stores or of OVN's databases."""
     stores = databases.look(cloud, here)
     etcd = leases.open_etcd(cloud, here).answering()
     ovn = {
         name for each in ovn_members.look(cloud, here) for name in (each.leader, *each.followers)
     }
-    if (
-        lost.name in {stores.leader, *stores.followers, *ovn}
-        or f"{lost.address}:{members.ETCD_PORT}" in etcd
-    ):
-        raise Conflict(
-            f"{lost.name} is not lost, its members of the stores answer: stop it there first, sudo ./kumoi down"
-        )
+    return (
+        place.name in {stores.leader, *stores.followers, *ovn}
+        or f"{place.address}:{members.ETCD_PORT}" in etcd
+    )
 
 
 def give_up(cloud: CloudSettings, here: HostSettings, lost: ControlHost) -> None:
