@@ -44,6 +44,17 @@ def test_one_is_made_changed_and_deleted(demo: Connection, pool: Any) -> None:
     assert balancing.get_pool(pool.id).health_monitor_id is None
 
 
+@pytest.mark.parametrize("name", ["delay", "timeout", "max_retries"])
+def test_what_a_monitor_cannot_be_without_is_not_taken_away(
+    demo: Connection, pool: Any, name: str
+) -> None:
+    made = demo.load_balancer.create_health_monitor(pool_id=pool.id, **TCP)
+    path = f"/lbaas/healthmonitors/{made.id}"
+    answer = demo.load_balancer.put(path, json={"healthmonitor": {name: None}})
+    assert answer.status_code == 400
+    assert answer.json()["faultstring"] == f"None is not a valid option for {name}"
+
+
 def test_a_pool_has_one_at_most(demo: Connection, pool: Any) -> None:
     demo.load_balancer.create_health_monitor(pool_id=pool.id, **TCP)
     with pytest.raises(exceptions.ConflictException):

@@ -27,6 +27,7 @@ OF_DATAGRAMS = ("UDP-CONNECT", "TCP", "HTTP")
 HTTP_DEFAULTS: Mapping[str, Any] = {"http_method": "GET", "url_path": "/", "expected_codes": "200"}
 HTTP_ONLY = (*HTTP_DEFAULTS, "http_version", "domain_name")
 WITH_HOST = 1.1
+NEVER_NULL = ("delay", "timeout", "max_retries")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +74,12 @@ def create(
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> HealthMonitor:
+    """Raises NotFound, Forbidden, Invalid, and Conflict."""
     row = get(connection, caller, key, action="put")
     changed = dict(values)
+    for name in NEVER_NULL:
+        if name in changed and changed[name] is None:
+            raise option(None, name)
     if row.type in BY_HTTP:
         for name in HTTP_DEFAULTS:
             if name in changed and changed[name] is None:
