@@ -1,4 +1,4 @@
-"""Bodies of requests, made by hypothesis of the shapes that the APIs themselves read.
+"""Bodies of requests, made by chance of the shapes that the APIs themselves read, with a seed the same each time.
 
 Which shape a route reads is learned by asking it: `shapes_read` sees what a body is decoded as.
 """
@@ -6,14 +6,19 @@ Which shape a route reads is learned by asking it: `shapes_read` sees what a bod
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import msgspec
 import msgspec.inspect as shapes
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kumoi.cloud.api.compute import server_action
@@ -92,17 +97,24 @@ WORDS = (
     "a.b",
     "^a(b|c)*$",
 )
-ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.sampled_from(JUNK),
-    lambda inner: (
-        st.lists(inner, max_size=FEW) | st.dictionaries(st.text(max_size=9), inner, max_size=FEW)
-    ),
-    max_leaves=6,
-)
 ANYTHING = (shapes.AnyType, shapes.RawType)
 LISTS = (shapes.ListType, shapes.VarTupleType, shapes.SetType, shapes.FrozenSetType)
 
+LETTERS = (
+    *"abcxyzABCXYZ0123456789-_./:,;=&%?*+@#'\"\\<>()[]{}|~^$` ",
+    *"\x00\t\n\r\x1b\x7f\x85\xa0\xad\xe9\u0130\xdf\u0663\u202e\u2028\ufeff\ufffd\U0001f600",
+)
+OFTEN = (0.1, 0.5, 0.9)
+"""How many of the fields that need not be there are."""
+TEXTS_OF_A_PATTERN = 20
+KNOWN_MAX, VALUES_MAX = 500, 20
+"""Of what there is, the newest: the tests are not to grow either."""
+
+TAKEN: dict[type[shapes.Type], type[Any]] = {shapes.StrType: str, shapes.IntType: int}
+"""Kinds of values that are kept for the next body when somebody took them."""
+
 Wrap = Callable[[Any], Any]
+Make = Callable[[Random], Any]
 
 
 @contextlib.contextmanager
@@ -139,10 +151,15 @@ def words_of(route: Route) -> str:
     return next((word for word in reversed(route.path.split("/")) if word and word[0] != "{"), "")
 
 
+def one_of(words: str) -> str:
+    """ "policy" of "policies"."""
+    return re.sub(r"ies$", "y", words) if words.endswith("ies") else words.removesuffix("s")
+
+
 def wraps_of(route: Route) -> list[Wrap]:
     """What a route's shape may be inside of."""
     words = words_of(route).replace("-", "_")
-    word = re.sub(r"ies$", "y", words) if words.endswith("ies") else words.removesuffix("s")
+    word = one_of(words)
     found: list[Wrap] = [lambda inner: inner, lambda inner: [inner]]
     found += [
         lambda inner, word=word: {word: inner},  # type: ignore[misc]
@@ -156,92 +173,192 @@ def wraps_of(route: Route) -> list[Wrap]:
     return found
 
 
-def of_shape(shape: type[msgspec.Struct], ids: Sequence[str]) -> st.SearchStrategy[Any]:
-    """Bodies that mostly fit. `ids` are of things that exist, and may grow meanwhile."""
-    return _values(shapes.type_info(shape), "", ids, depth=0)
+@dataclass
+class Known:
+    """Ids of what there is, and which values of a field somebody took. Both may grow meanwhile."""
+
+    ids: deque[str] = field(default_factory=lambda: deque(maxlen=KNOWN_MAX))
+    by_name: dict[str, deque[Any]] = field(default_factory=dict)
+
+    def learn(self, value: Any, name: str = "") -> None:
+        """All that a body or an answer has."""
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                self.learn(inner, key)
+        elif isinstance(value, list):
+            for each in value[:FEW]:
+                self.learn(each, name)
+        elif name and isinstance(value, (str, int)) and len(str(value)) <= TEXT_MAX:
+            there = self.by_name.setdefault(name, deque(maxlen=VALUES_MAX))
+            if value not in there:
+                there.append(value)
+
+    def value(self, name: str, kind: type[Any], chance: Random) -> Any:
+        """One that the field took, or None."""
+        if name not in self.by_name or chance.randrange(2):
+            return None
+        found = chance.choice(self.by_name[name])
+        return found if isinstance(found, kind) else None
 
 
-def _values(
-    kind: shapes.Type, name: str, ids: Sequence[str], *, depth: int, full: bool = True
-) -> st.SearchStrategy[Any]:
+def of_shape(shape: type[msgspec.Struct], known: Known) -> Make:
+    """Bodies that mostly fit."""
+    return _values(shapes.type_info(shape), "", known, depth=0)
+
+
+def any_json(chance: Random, depth: int = 0) -> Any:
+    """Of no shape."""
+    what = chance.randrange(7 if depth < FEW else 5)
+    if what == 0:
+        return chance.choice((None, True, False))
+    if what == 1:
+        return chance.randint(-(2**70), 2**70)
+    if what == 2:
+        return text(chance, 20)
+    if what in {3, 4}:
+        return chance.choice(JUNK)
+    inner = [any_json(chance, depth + 1) for _ in range(chance.randint(0, FEW))]
+    return inner if what == 5 else {text(chance, 9): each for each in inner}
+
+
+def text(chance: Random, most: int, least: int = 0) -> str:
+    """Of letters that somebody may trip over, and others."""
+    return "".join(chance.choices(LETTERS, k=chance.randint(least, max(least, most))))
+
+
+@functools.cache
+def matching(pattern: str) -> Sequence[str]:
+    """Texts that a pattern lets pass."""
+    found: list[str] = []
+
+    @settings(
+        max_examples=TEXTS_OF_A_PATTERN,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.from_regex(pattern))
+    def passes(one: str) -> None:
+        found.append(one)
+
+    passes()
+    return found
+
+
+def _values(kind: shapes.Type, name: str, known: Known, *, depth: int, full: bool = True) -> Make:
     """`full`: with lists and texts as long as they may be, but for those inside of such a list: together
     they would be larger than any body that is read.
     """
     if isinstance(kind, shapes.StructType):
-        return st.deferred(lambda: _struct(kind, ids, depth=depth, full=full))
+        return _struct(kind, known, depth=depth, full=full)
     if isinstance(kind, shapes.UnionType):
-        return st.one_of([_values(each, name, ids, depth=depth, full=full) for each in kind.types])
+        made = [_values(each, name, known, depth=depth, full=full) for each in kind.types]
+        return lambda chance: chance.choice(made)(chance)
     if isinstance(kind, LISTS):
-        return _list(kind, name, ids, depth=depth, full=full)
+        return _list(kind, name, known, depth=depth, full=full)
     if isinstance(kind, shapes.DictType):
-        keys = st.sampled_from(("a", "b", "x" * 255, "\u202e", "")) | st.text(max_size=9)
-        inner = _values(kind.value_type, name, ids, depth=depth, full=full)
-        return st.dictionaries(keys, inner, max_size=FEW)
-    if isinstance(kind, shapes.StrType):
-        return _text(kind, name, ids, full=full)
-    return _plain(kind)
+        inner = _values(kind.value_type, name, known, depth=depth, full=full)
+        return lambda chance: {_key(chance): inner(chance) for _ in range(chance.randint(0, FEW))}
+    make = _text(kind, name, known, full=full) if isinstance(kind, shapes.StrType) else _plain(kind)
+    taken = TAKEN.get(type(kind))
+    return make if taken is None else _known(make, name, known, taken)
 
 
-def _plain(kind: shapes.Type) -> st.SearchStrategy[Any]:
-    if isinstance(kind, shapes.BoolType):
-        return st.booleans()
+def _known(make: Make, name: str, known: Known, kind: type[Any]) -> Make:
+    def made(chance: Random) -> Any:
+        found = known.value(name, kind, chance)
+        return make(chance) if found is None else found
+
+    return made
+
+
+def _key(chance: Random) -> str:
+    return chance.choice(("a", "b", "x" * 255, "\u202e", "", text(chance, 9)))
+
+
+def _plain(kind: shapes.Type) -> Make:
     if isinstance(kind, shapes.IntType):
-        least = kind.ge if kind.ge is not None else -(2**31)
-        most = kind.le if kind.le is not None else 2**63
-        return st.integers(least, most) | st.sampled_from((least, most))
+        return _integer(kind)
     if isinstance(kind, shapes.FloatType):
-        return st.floats(allow_nan=False, allow_infinity=False, width=32)
-    if isinstance(kind, shapes.LiteralType):
-        return st.sampled_from(kind.values)
-    if isinstance(kind, shapes.EnumType):
-        return st.sampled_from([each.value for each in kind.cls])
-    return ANY_JSON
+        return lambda chance: chance.choice((0.0, -1.5, 1e300, 5e-324, chance.uniform(-1e6, 1e6)))
+    members: Sequence[Any] = ()
+    if isinstance(kind, shapes.NoneType):
+        members = (None,)
+    elif isinstance(kind, shapes.BoolType):
+        members = (False, True)
+    elif isinstance(kind, shapes.LiteralType):
+        members = kind.values
+    elif isinstance(kind, shapes.EnumType):
+        members = [each.value for each in kind.cls]
+    return (lambda chance: chance.choice(members)) if members else any_json
 
 
-def _struct(
-    kind: shapes.StructType, ids: Sequence[str], *, depth: int, full: bool
-) -> st.SearchStrategy[dict[str, Any]]:
-    made = {
-        field.encode_name: _values(field.type, field.encode_name, ids, depth=depth + 1, full=full)
-        for field in kind.fields
-    }
-    # In the order of the fields: a set's is another in each process, and so would be the bodies.
-    required = {
-        field.encode_name: made.pop(field.encode_name) for field in kind.fields if field.required
-    }
-    return st.fixed_dictionaries(required, optional=made if depth < FEW + 1 else {})
+def _integer(kind: shapes.IntType) -> Make:
+    least = kind.ge if kind.ge is not None else -(2**31)
+    most = kind.le if kind.le is not None else 2**63
+    small = max(least, min(most, 2)), min(most, max(least, 100))
+    return lambda chance: chance.choice(
+        (least, most, chance.randint(least, most), chance.randint(*small))
+    )
 
 
-def _list(
-    kind: Any, name: str, ids: Sequence[str], *, depth: int, full: bool
-) -> st.SearchStrategy[list[Any]]:
-    item = _values(kind.item_type, name, ids, depth=depth, full=full)
+def _struct(kind: shapes.StructType, known: Known, *, depth: int, full: bool) -> Make:
+    """Each optional field is there or not. Made at first use: a shape may be inside of itself."""
+
+    @functools.cache
+    def fields() -> list[tuple[str, Make, bool]]:
+        return [
+            (
+                each.encode_name,
+                _values(each.type, each.encode_name, known, depth=depth + 1, full=full),
+                each.required,
+            )
+            for each in kind.fields
+            if each.required or depth <= FEW
+        ]
+
+    def make(chance: Random) -> dict[str, Any]:
+        often = chance.choice(OFTEN)
+        return {
+            name: inner(chance)
+            for name, inner, is_required in fields()
+            if is_required or chance.random() < often
+        }
+
+    return make
+
+
+def _list(kind: Any, name: str, known: Known, *, depth: int, full: bool) -> Make:
+    item = _values(kind.item_type, name, known, depth=depth, full=full)
+    plain = _values(kind.item_type, name, known, depth=depth, full=False)
     most = min(kind.max_length if kind.max_length is not None else FEW, 2_000)
     least = min(kind.min_length or 0, most)
-    few = st.lists(item, min_size=least, max_size=max(least, min(most, FEW)))
-    if not full:
-        return few
-    plain = _values(kind.item_type, name, ids, depth=depth, full=False)
-    return few | few | few | plain.map(lambda one: [one] * most)
+
+    def make(chance: Random) -> list[Any]:
+        if full and chance.randrange(4) == 0:
+            return [plain(chance)] * most
+        return [item(chance) for _ in range(chance.randint(least, max(least, min(most, FEW))))]
+
+    return make
 
 
-def _text(
-    kind: shapes.StrType, name: str, ids: Sequence[str], *, full: bool
-) -> st.SearchStrategy[str]:
+def _text(kind: shapes.StrType, name: str, known: Known, *, full: bool) -> Make:
     longest = 70_000 if full else TEXT_MAX
     most = min(kind.max_length if kind.max_length is not None else TEXT_MAX, longest)
-    least = kind.min_length or 0
-    texts = st.text(min_size=min(least, 20), max_size=max(least, min(most, 20)))
-    made = [texts, st.sampled_from(WORDS), st.just("x" * most)]
+    least = min(kind.min_length or 0, 20)
+    made: list[Make] = [
+        lambda chance: text(chance, min(most, 20), least),
+        lambda chance: chance.choice(WORDS),
+        lambda _: "x" * most,
+    ]
     if kind.pattern:
-        made = [st.from_regex(kind.pattern), *made]
+        passing = matching(kind.pattern)
+        made.append(lambda chance: chance.choice(passing))
     if any(word in name.lower() for word in ("id", "ref", "uuid", "group", "project")):
-        made = [st.integers(0, 10**6).map(lambda number: _one_of(ids, number)), *made]
-    return st.one_of(made)
-
-
-def _one_of(ids: Sequence[str], number: int) -> str:
-    return ids[number % len(ids)] if ids else NOWHERE
+        made.append(lambda chance: chance.choice(known.ids) if known.ids else NOWHERE)
+    return lambda chance: chance.choice(made)(chance)
 
 
 def spoilt(body: Any, at: int, junk: Any) -> Any:
@@ -287,7 +404,7 @@ def has_entries(shape: type[msgspec.Struct]) -> bool:
             if kind.cls in seen:
                 return False
             seen.add(kind.cls)
-            return any(found(field.type) for field in kind.fields)
+            return any(found(each.type) for each in kind.fields)
         if isinstance(kind, shapes.UnionType):
             return any(found(each) for each in kind.types)
         return isinstance(kind, (*LISTS, shapes.DictType))
