@@ -49,20 +49,20 @@ def forget_mark() -> None:
 def found(state_dir: str) -> list[Running]:
     """Every running unit of the cloud with that state directory, oldest first."""
     wanted = f"{MARK}={state_dir} ".encode()
-    own_users = Path("/proc/self/ns/user").stat().st_ino
+    ours = _spaces(PROC / "self")
     running = []
     for entry in PROC.iterdir():
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError, ValueError):
-            if (unit := _marked(entry, wanted, own_users, state_dir)) is not None:
+            if (unit := _marked(entry, wanted, ours, state_dir)) is not None:
                 running.append(unit)
     return sorted(running, key=lambda unit: (unit.since, unit.pid))
 
 
 def state_dirs() -> frozenset[str]:
     """The state directories of all clouds on this machine with a running unit."""
-    own_users = Path("/proc/self/ns/user").stat().st_ino
+    ours = _spaces(PROC / "self")
     found_dirs = set()
     for entry in PROC.iterdir():
         if not entry.name.isdigit():
@@ -71,7 +71,7 @@ def state_dirs() -> frozenset[str]:
             variables = (entry / "environ").read_bytes().split(b"\0")
             for mark_ in (item for item in variables if item.startswith(f"{MARK}=".encode())):
                 state_dir = mark_.decode().removeprefix(f"{MARK}=").rsplit(" ", 2)[0]
-                if _marked(entry, f"{MARK}={state_dir} ".encode(), own_users, state_dir):
+                if _marked(entry, f"{MARK}={state_dir} ".encode(), ours, state_dir):
                     found_dirs.add(state_dir)
     return frozenset(found_dirs)
 
@@ -142,7 +142,14 @@ def started_at(pid: int) -> float:
     return time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _marked(entry: Path, wanted: bytes, own_users: int, state_dir: str) -> Running | None:
+def _spaces(entry: Path) -> tuple[int, ...]:
+    """Of users and of processes. In another one, as of a container, the same number is somebody else."""
+    return tuple((entry / "ns" / kind).stat().st_ino for kind in ("user", "pid"))
+
+
+def _marked(
+    entry: Path, wanted: bytes, own_spaces: tuple[int, ...], state_dir: str
+) -> Running | None:
     """Only a leader of its session, run by us or by the unit's own user, among our users: a
     tenant's root may write any mark into the environment of its own processes, and a role any
     other's.
@@ -152,7 +159,7 @@ def _marked(entry: Path, wanted: bytes, own_users: int, state_dir: str) -> Runni
         return None
     variables = (entry / "environ").read_bytes().split(b"\0")
     ours = next((item for item in variables if item.startswith(wanted)), None)
-    if ours is None or (entry / "ns/user").stat().st_ino != own_users:
+    if ours is None or _spaces(entry) != own_spaces:
         return None
     _, name, digest = ours.decode().rsplit(" ", 2)
     owner = entry.stat().st_uid
@@ -174,10 +181,11 @@ def kill_what_they_left(ended: Iterable[Running]) -> None:
 
 def kill_what_users_left(state_dir: str) -> None:
     """Kill what runs as a user of the cloud there, such as a database whose keeper was killed."""
-    uids = users.ids_of(state_dir)
+    uids, ours = users.ids_of(state_dir), _spaces(PROC / "self")
     for entry in PROC.iterdir():
         with contextlib.suppress(OSError, ValueError):
-            if entry.name.isdigit() and entry.stat().st_uid in uids and _stat(entry)[0] not in "ZX":
+            is_theirs = entry.name.isdigit() and entry.stat().st_uid in uids
+            if is_theirs and _stat(entry)[0] not in "ZX" and _spaces(entry) == ours:
                 os.kill(int(entry.name), signal.SIGKILL)
 
 

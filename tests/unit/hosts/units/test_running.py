@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kumoi.base import process
-from kumoi.hosts.units import running
+from kumoi.hosts.units import running, users
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 DEAF = [
@@ -111,3 +112,23 @@ def test_what_a_unit_left_is_ended_after_it(
     running.kill_what_they_left(found)
     assert running.not_ended([handle], timeout_s=5) == []
     os.close(handle)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to be another user it must be root")
+def test_what_a_user_of_the_cloud_left_is_killed_and_a_container_s_user_of_the_same_number_is_not(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian gives system users the numbers that images of databases have, from 999 down."""
+    uid = 54_321
+    monkeypatch.setattr(users, "ids_of", lambda _state_dir: {uid})
+    as_user = ["setpriv", f"--reuid={uid}", "--clear-groups", "sh", "-c", "echo up; exec sleep 60"]
+    container = ["unshare", "--pid", "--fork", "--kill-child", *as_user]
+    for argv in (as_user, container):
+        started.append(subprocess.Popen(argv, stdout=subprocess.PIPE))
+        assert started[-1].stdout is not None
+        assert started[-1].stdout.readline() == b"up\n"
+    left, contained = started
+    running.kill_what_users_left("/var/lib/kumoi")
+    assert left.wait(10) == -signal.SIGKILL
+    with pytest.raises(subprocess.TimeoutExpired):
+        contained.wait(0.2)
