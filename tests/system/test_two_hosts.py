@@ -59,6 +59,7 @@ PINGS_AT_ONCE, PINGS_FOR_LONG = 2_000, 600_000
 # Of tens of thousands: a switch whose process waited for its turn, a quarter of a second once, has dropped one. A link that
 # is plugged anew, or a switch that starts, costs hundreds.
 STALLED_MOST = 3
+LINKS_THAT_COME_AND_GO = 100 * "link add come type veth peer name go\nlink delete come\n"
 UPGRADE_S = 500.0
 SECOND_NAME = "rack7-blade3.example.org"  # Longer than a link's name may be.
 
@@ -244,6 +245,28 @@ def test_each_host_holds_a_project_to_its_share_of_its_switchs_connections(
             return connections.uses([zone])[zone].limit <= switch.CONNECTIONS_PER_ZONE // 3
 
         eventually(is_held, within_s=BOUND_S, what=f"{host} divides the project's connections")
+
+
+def test_links_that_come_and_go_cost_a_tunnel_no_packet(
+    pair: Pair, user: Tenant, servers: dict[str, Any]
+) -> None:
+    """None of them reaches the kernel, which would say that nothing of its own listens there."""
+    both = (pair.first.here.name, pair.second.here.name)
+    here, there = servers[both[0]], servers[SECOND_NAME]
+    before = [_received_at_no_port(host) for host in both]
+    with pings(pair.first.init_pid(here.id), user.address(there), PINGS_FOR_LONG) as pinging:
+        for host in both:
+            run(["ip", "-n", host, "-batch", "-"], stdin=LINKS_THAT_COME_AND_GO)
+        pinging.send_signal(signal.SIGINT)
+        out, _ = pinging.communicate(timeout=30)
+    assert int(re.findall(r"(\d+) received", out)[0]) > 0, out
+    assert [_received_at_no_port(host) for host in both] == before
+
+
+def _received_at_no_port(host: str) -> int:
+    """How many UDP packets the kernel of a virtual host had and no socket."""
+    names, values = run(["grep", "^Udp:", "/proc/net/snmp"], namespace=host).out.splitlines()
+    return int(dict(zip(names.split(), values.split(), strict=True))["NoPorts"])
 
 
 def test_either_host_leads_outside(pair: Pair, user: Tenant, servers: dict[str, Any]) -> None:

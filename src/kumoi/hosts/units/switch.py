@@ -13,6 +13,7 @@ from kumoi.config import CloudSettings, HostSettings
 from kumoi.members import SOUTHBOUND
 
 UNDERLAY = "br-phy"  # The bridge that has the host's address there.
+UNDERLAY_TWIN = "br-phy-twin"
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
 CONNECTION_ZONES = 8_192
 CONNECTIONS_PER_ZONE, CONNECTIONS_TOGETHER = 250_000, 2_000_000
@@ -53,6 +54,46 @@ def connection_limits(
         ("sh", "-c", f"{switch} vlog/set conntrack:console:warn"),
         ("sh", "-c", f"{ask}limits {zones}"),
         ("sh", "-c", f"{ask}maxconns {CONNECTIONS_TOGETHER}"),
+    )
+
+
+def kept_tunnels(
+    cloud: CloudSettings, host: HostSettings, control: Path
+) -> tuple[tuple[str, ...], ...]:
+    """A second link with the host's address and MAC in the underlay, which is down and carries nothing, for what the
+    switch knows of tunnels to outlast a change of any link of the host's, such as a server's that comes or goes.
+
+    At each, Open vSwitch forgets every route that the kernel has told it, and with the last one of a link which packets to the link's
+    address are a tunnel's, until it has read them anew. A flow that is revalidated meanwhile has the kernel get what came by a
+    tunnel. What two links have is known as long as one of them is, and a route that was added by hand is not forgotten. So
+    the twin has none of the kernel's, and one by hand, as has the way to other hosts.
+    """
+    ip, twin = f"ip -n {host.name}", UNDERLAY_TWIN
+    own = f"{host.underlay_address}/32"
+    return (
+        (
+            "sh",
+            "-c",
+            f"{ip} link show dev {twin} >/dev/null 2>&1 || {ip} link add {twin} type bridge",
+        ),
+        (
+            "sh",
+            "-c",
+            f'set $({ip} -br link show dev {UNDERLAY}) && {ip} link set {twin} address "$3"',
+        ),
+        (*ip.split(), "address", "replace", own, "dev", twin),
+        (*ip.split(), "route", "flush", "table", "local", "dev", twin),
+        *(_route(control, to, dev) for to, dev in ((own, twin), (cloud.underlay_cidr, UNDERLAY))),
+    )
+
+
+def _route(control: Path, to: str, link: str) -> tuple[str, ...]:
+    """Until the switch has heard of the link's address, for some turns of its loop at most."""
+    add = f"ovs-appctl -t {shlex.quote(str(control))} ovs/route/add {to} {link}"
+    return (
+        "sh",
+        "-c",
+        f"for _ in $(seq 49); do {add} >/dev/null 2>&1 && exit; sleep 0.1; done; {add}",
     )
 
 

@@ -416,6 +416,7 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
             *switch.settings(cloud, host),
             *switch.connection_limits(switch.control(run)),
             *switch.no_empty_translation(remote),
+            *switch.kept_tunnels(cloud, host, switch.control(run)),
         ),
     )
     is_near = Role.NETWORK in host.roles and not members.has_ovn_member(cloud, host)

@@ -69,9 +69,8 @@ def test_every_need_names_a_unit_that_stands_before() -> None:
 
 
 def test_the_switch_is_told_all_that_ovn_needs_after_each_start() -> None:
-    *commands, quiet, limits, most, row, cannot = [
-        " ".join(command) for command in by_name()["ovs-vswitchd"].then
-    ]
+    told = [" ".join(command) for command in by_name()["ovs-vswitchd"].then]
+    *commands, quiet, limits, most, row, cannot = told[:-6]
     assert quiet.endswith("ovs-vswitchd.ctl vlog/set conntrack:console:warn")
     assert "dpctl/ct-set-limits $(seq -f zone=%.0f,limit=250000 1 8192)" in limits
     assert most.endswith("dpctl/ct-set-maxconns 2000000")
@@ -94,6 +93,18 @@ def test_the_switch_is_told_all_that_ovn_needs_after_each_start() -> None:
         "ip -n t1-host1 address replace 10.0.5.2/28 dev br-phy",
         "ip -n t1-host1 link set dev br-phy up",
     ]
+
+
+def test_a_second_link_knows_the_hosts_tunnel_address_and_no_route_of_the_kernels() -> None:
+    add, same, address, none, own, others = [
+        " ".join(command) for command in by_name()["ovs-vswitchd"].then[-6:]
+    ]
+    assert add.endswith("|| ip -n t1-host1 link add br-phy-twin type bridge")
+    assert same.endswith('ip -n t1-host1 link set br-phy-twin address "$3"')
+    assert address == "ip -n t1-host1 address replace 10.0.5.2/32 dev br-phy-twin"
+    assert none == "ip -n t1-host1 route flush table local dev br-phy-twin"
+    assert own.endswith(" ovs/route/add 10.0.5.2/32 br-phy-twin")
+    assert others.endswith(" ovs/route/add 10.0.5.0/28 br-phy")
 
 
 def test_a_switch_without_an_edge_is_told_of_no_external_network() -> None:
