@@ -1,4 +1,4 @@
-"""A balancer is loaded, planned and sent to its host as a whole, and Octavia's quotas limit nothing by default: so
+"""A balancer is loaded, planned and sent to its host as a whole, and Octavia's quotas limit no part of one by default: so
 one has a bound of each of its parts, whatever the quota says.
 """
 

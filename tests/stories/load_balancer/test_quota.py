@@ -15,7 +15,7 @@ def test_what_a_project_may_have_is_limited(
     demo: Connection, admin: Connection, subnet: Any, raw: Raw, raw_admin: Raw
 ) -> None:
     project = demo.current_project_id
-    assert demo.load_balancer.get_quota(project).load_balancers == -1
+    assert demo.load_balancer.get_quota(project).load_balancers == 20
     changed = admin.load_balancer.update_quota(
         project, load_balancers=1, listeners=1, pools=1, members=1
     )
@@ -32,9 +32,25 @@ def test_what_a_project_may_have_is_limited(
     listed = raw_admin("GET", "lbaas/quotas").json()["quotas"]
     assert project in {one["project_id"] for one in listed}
     put = raw_admin("PUT", f"lbaas/quotas/{project}", {"quota": {"load_balancer": None}})
-    assert put.json()["quota"]["loadbalancer"] == -1
+    assert put.json()["quota"]["loadbalancer"] == 20
     admin.load_balancer.delete_quota(project)
     assert demo.load_balancer.get_quota(project).listeners == -1
+
+
+def test_a_project_has_so_many_balancers_unless_an_operator_says_otherwise(
+    demo: Connection, admin: Connection, subnet: Any
+) -> None:
+    """Each has a process on two hosts: as many as one liked took the hosts' memory."""
+
+    def make() -> None:
+        demo.load_balancer.create_load_balancer(vip_subnet_id=subnet.id)
+
+    for _ in range(20):
+        make()
+    with pytest.raises(exceptions.ForbiddenException, match="Quota has been met"):
+        make()
+    admin.load_balancer.update_quota(demo.current_project_id, load_balancers=-1)
+    make()
 
 
 def test_the_defaults_are_told(demo: Connection, raw: Raw) -> None:

@@ -23,9 +23,14 @@ from kumoi.cloud.store.load_balancer import quota as store
 
 UNLIMITED = -1
 
-# Octavia's own: nothing is limited.
+BALANCERS = 20
+"""One for each environment that the pipeline lets a project have. Each may have a process on two hosts, so Octavia's
+own default, which limits none, is an operator's to choose.
+"""
+
+# The others are Octavia's own: nothing is limited.
 DEFAULTS = {
-    "loadbalancer": UNLIMITED,
+    "loadbalancer": BALANCERS,
     "listener": UNLIMITED,
     "pool": UNLIMITED,
     "member": UNLIMITED,
