@@ -9,6 +9,7 @@ import contextlib
 import http.server
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -32,10 +33,17 @@ from kumoi.base import namespace, process
 from kumoi.base.errors import Invalid, Transient
 from kumoi.cloud.agent.kinds.load_balancer_plan import SeenBalancer, TellProxy, plan
 from kumoi.cloud.domain.load_balancer import tls, tls_context
-from kumoi.cloud.drivers.instance import kernel
+from kumoi.cloud.drivers.instance import fence, kernel
 from kumoi.cloud.drivers.instance.lxc.config import OOM_SCORE as OOM_OF_SERVERS
 from kumoi.cloud.drivers.load_balancer.haproxy import tls as haproxy_tls
-from kumoi.cloud.drivers.load_balancer.haproxy.apply import PRIORITY, PROGRAM, Proxies, ProxyLaunch
+from kumoi.cloud.drivers.load_balancer.haproxy.apply import (
+    BEFORE_MAX,
+    PRIORITY,
+    PROGRAM,
+    Proxies,
+    ProxyLaunch,
+)
+from kumoi.cloud.drivers.load_balancer.proxy_group import ProxyGroup
 from kumoi.cloud.drivers.load_balancer.station import Stations, link_name
 from kumoi.cloud.drivers.network.fake import FakeSwitch
 from kumoi.cloud.hostapi.load_balancer import (
@@ -62,6 +70,7 @@ LINK = StationLink(
     first_free_port=33_792, last_port=49_151,
 )  # fmt: skip
 MEMORY_KIB = 15 * 1024
+FLOOD = 900
 HANG_S = 30.0
 MATCH_MAX_S = 1.0  # Fifty times what was seen, of processor.
 HTTP = ProxiedListener(id="http", protocol="HTTP", port=80, station_port=32_768, pool_id="web")
@@ -97,6 +106,7 @@ class Host:
     stations: Stations
     proxies: Proxies
     threads: list[threading.Thread] = field(default_factory=list)
+    kept: list[socket.socket] = field(default_factory=list)
 
     def inside(self, work: Callable[[], Any]) -> Any:
         """Done where members and clients are."""
@@ -182,7 +192,9 @@ def host() -> Iterator[Host]:
     stations = Stations(host_name=HOST, directory=tmp_path / "lb", switch=FakeSwitch())
     state = tmp_path / "run"
     state.mkdir()
-    proxies = Proxies(stations, state, (user.pw_uid, user.pw_gid), launch)
+    group = ProxyGroup(HOST, ram_mib=0)
+    group.ensure()
+    proxies = Proxies(stations, state, (user.pw_uid, user.pw_gid), launch, group)
     made = Host(tmp_path, outside, stations, proxies)
     balancer = BalancerThing(id=ID, generation=1, address=VIP, station=LINK)
     made.inside(lambda: stations.make(balancer))
@@ -199,10 +211,13 @@ def host() -> Iterator[Host]:
     try:
         yield made
     finally:
+        for one in made.kept:
+            one.close()
         print((tmp_path / "proxy.log").read_text() if (tmp_path / "proxy.log").exists() else "")  # noqa: T201
         proxies.stop(ID)
         namespace.remove(stations.namespace(ID))
         namespace.remove(outside)
+        group.remove()
         shutil.rmtree(tmp_path)
 
 
@@ -297,6 +312,96 @@ def test_a_proxy_is_small(host: Host) -> None:
             assert ask(peer) == str(red.port)
     words = Path(f"/proc/{host.pid()}/status").read_text().split()
     assert int(words[words.index("VmRSS:") + 1]) <= MEMORY_KIB
+
+
+class SmallGroup(ProxyGroup):
+    """Of a machine with little memory, and room for as many as it is said to have MiB."""
+
+    @property
+    def most_mib(self) -> int:
+        return 10  # Of which it takes 4 before there is a connection, and each takes a hundredth.
+
+    @property
+    def most_proxies(self) -> int:
+        return self.ram_mib
+
+
+def killed_for_memory() -> int:
+    """How many processes of the group the kernel has ended."""
+    for file in ("memory/{}/memory.oom_control", "{}/memory.events"):
+        path = fence.ROOT / file.format(f"{HOST}.proxies")
+        if path.exists():
+            return int(re.search(r"^oom_kill (\d+)", path.read_text(), re.MULTILINE)[1])  # type: ignore[index]
+    raise AssertionError("the group is not there")
+
+
+def never_reads(host: Host) -> MemberSpec:
+    def listen() -> socket.socket:
+        made = socket.socket()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        made.bind((MEMBERS_AT, 0))
+        made.listen(FLOOD)
+        return made
+
+    host.kept.append(host.inside(listen))
+    return MemberSpec(id="deaf", address=MEMBERS_AT, port=host.kept[-1].getsockname()[1])
+
+
+def test_a_flood_of_connections_ends_the_proxy_and_it_begins_again(host: Host) -> None:
+    """Without a bound it took what servers and the control plane need."""
+    host.proxies.group = SmallGroup(HOST, ram_mib=2)
+    host.proxies.group.ensure()
+    wanted = served(never_reads(host))
+    host.settle(wanted)
+    pid, began = host.pid(), killed_for_memory()
+    for _ in range(FLOOD):
+        if not Path(f"/proc/{pid}/fd/0").exists():
+            break
+        with contextlib.suppress(OSError):
+            host.kept.append(host.connect())
+            host.kept[-1].settimeout(0)
+            host.kept[-1].send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n")
+            host.kept[-1].send(bytes(40_000))
+    eventually(lambda: host.pid() != pid, within_s=HANG_S, what="the proxy to end")
+    assert killed_for_memory() > began
+    red = host.member()
+    assert host.settle(served(red)) == ["start proxy"]
+    with host.connect() as peer:
+        assert ask(peer) == str(red.port)
+
+
+def test_there_are_no_more_proxies_than_have_room(host: Host) -> None:
+    host.proxies.group = SmallGroup(HOST, ram_mib=1)
+    with process.start(["sleep", "60"], log=host.directory / "sleep.log") as other:
+        host.proxies.group.join(other.pid)
+        with pytest.raises(Transient, match="as many proxies"):
+            host.settle(served(host.member()))
+        other.kill()
+    assert host.settle(served(host.member())) == ["start proxy"]
+
+
+def test_one_that_an_agent_of_before_started_is_bounded_as_well(host: Host) -> None:
+    red = host.member()
+    host.settle(served(red))
+    tops = [path for path in (fence.ROOT / "memory", fence.ROOT / "pids") if path.exists()]
+    for top in tops or [fence.ROOT]:
+        (top / "cgroup.procs").write_text(f"{host.pid()}\n")
+    pid = host.pid()
+    assert f"/{HOST}.proxies" not in Path(f"/proc/{pid}/cgroup").read_text()
+    host.another_agent()
+    assert host.pid() == pid
+    assert f"/{HOST}.proxies" in Path(f"/proc/{pid}/cgroup").read_text()
+
+
+def test_of_those_that_others_took_over_from_the_last_few_stay(host: Host) -> None:
+    """Each change of a listener left one for an hour, and a connection that does nothing keeps it."""
+    red = host.member()
+    path = host.stations.namespace(ID)
+    with contextlib.ExitStack() as kept:
+        for turn in range(1, BEFORE_MAX + 4):
+            host.settle(served(red, connection_limit=100 + turn))
+            assert ask(kept.enter_context(host.connect())) == str(red.port)
+            assert len(namespace.processes(path)) == min(turn, BEFORE_MAX + 1)
 
 
 @dataclass

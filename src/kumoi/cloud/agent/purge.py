@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from kumoi.cloud.drivers.instance import registry
 from kumoi.cloud.drivers.load_balancer import station
+from kumoi.cloud.drivers.load_balancer.proxy_group import ProxyGroup
 from kumoi.config import HostSettings
 from kumoi.hosts.units import table
 
@@ -19,6 +20,7 @@ def stop_servers(host: HostSettings, *, grace_s: float) -> int:
     )  # First: it must be gone if we are killed half way.
     drivers = registry.on_host(host.agent_dir, host.name).values()
     station.remove_all(host.name)
+    ProxyGroup(host.name, ram_mib=0).remove()
     return sum(driver.stop_servers(grace_s=grace_s) for driver in drivers)
 
 

@@ -47,6 +47,7 @@ from kumoi.cloud.drivers.instance.interface import InstanceDriver
 from kumoi.cloud.drivers.instance.kernel import BOOT_ID
 from kumoi.cloud.drivers.instance.switchboard import SharedSwitch
 from kumoi.cloud.drivers.load_balancer.haproxy.apply import Proxies, ProxyLaunch
+from kumoi.cloud.drivers.load_balancer.proxy_group import ProxyGroup
 from kumoi.cloud.drivers.load_balancer.station import Stations
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.drivers.network.ovn.southbound import OvnSouthbound
@@ -266,7 +267,10 @@ def _balancers(
 
     proxy = rights.of_unit(cloud, host, "proxy")
     user = pwd.getpwnam(proxy.user)
-    proxies = Proxies(stations, Path(proxy.state), (user.pw_uid, user.pw_gid), start_proxy)
+    group = ProxyGroup(host.name, inventory.ram_mib(inventory.MEMINFO.read_text()))
+    group.ensure()
+    owner = (user.pw_uid, user.pw_gid)
+    proxies = Proxies(stations, Path(proxy.state), owner, start_proxy, group)
     prober = ProberProcess(start_prober, stations.opened)
     return LoadBalancerKind(stations=stations, proxies=proxies, probing=Probing(prober, clock))
 

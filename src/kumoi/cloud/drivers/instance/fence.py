@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,16 +140,27 @@ def ensure(host_name: str, most: Bounds, *, root: Path = ROOT) -> None:
     servers would not be limited at all.
     """
     group = of_servers(host_name)
-    missing = [name for name in NEEDED if not _ensure_tree(root, group, name)]
+    make(group, NEEDED, root=root)
+    limit(_limits(group, most, root), failure="servers.not_bounded")
+
+
+def make(group: str, controllers: Iterable[str], *, root: Path = ROOT) -> None:
+    """With those controllers. Raises Permanent where the machine lacks one."""
+    missing = [name for name in controllers if not _ensure_tree(root, group, name)]
     if missing:
         raise Permanent(
             f"no control group of this machine bounds {', '.join(missing)}: servers would have no limit"
         )
-    for path, value in _limits(group, most, root):
-        try:
-            path.write_text(value)
-        except OSError as error:  # Servers of before have more than that already.
-            log.warning("servers.not_bounded", file=str(path), value=value, error=str(error))
+
+
+def limit(limits: Iterable[tuple[Path, int]], *, failure: str) -> None:
+    """Those that this machine has. One that is not taken is logged, as the event `failure`."""
+    for path, value in limits:
+        if path.exists():
+            try:
+                path.write_text(f"{value}")
+            except OSError as error:  # What is there of before has more than that already.
+                log.warning(failure, file=str(path), value=value, error=str(error))
 
 
 def in_force(host_name: str, *, root: Path = ROOT) -> dict[str, int]:
@@ -197,9 +208,9 @@ def _ensure_tree(root: Path, group: str, controller: str) -> bool:
     return True
 
 
-def _limits(group: str, most: Bounds, root: Path) -> Iterator[tuple[Path, str]]:
+def _limits(group: str, most: Bounds, root: Path) -> Iterator[tuple[Path, int]]:
     ram_bytes = most.ram_mib << 20
-    for path, value in (
+    yield from (
         (root / "memory" / group / "memory.limit_in_bytes", ram_bytes),
         (root / "memory" / group / "memory.memsw.limit_in_bytes", ram_bytes),
         (root / "memory" / group / TCP_LIMIT, ram_bytes // TCP_PART_TOGETHER),
@@ -210,6 +221,4 @@ def _limits(group: str, most: Bounds, root: Path) -> Iterator[tuple[Path, str]]:
         (root / group / "cpu.weight", CPU_WEIGHT),
         (root / group / "pids.max", most.processes),
         (root / group / "cgroup.max.descendants", GROUPS_TOGETHER),
-    ):
-        if path.exists():
-            yield path, f"{value}"
+    )

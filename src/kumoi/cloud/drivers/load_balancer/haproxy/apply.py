@@ -24,6 +24,7 @@ from kumoi.base.files import Promise
 from kumoi.cloud.drivers.instance import kernel
 from kumoi.cloud.drivers.load_balancer.haproxy.config import ProxyServer, render
 from kumoi.cloud.drivers.load_balancer.haproxy.plan import read_counters, read_servers
+from kumoi.cloud.drivers.load_balancer.proxy_group import ProxyGroup
 from kumoi.cloud.drivers.load_balancer.station import Stations
 from kumoi.cloud.hostapi.load_balancer import (
     BalancerThing,
@@ -37,6 +38,8 @@ BACKLOG = 4_096
 ANSWER_S = 2.0
 START_S = 10.0
 POLL_S = 0.005
+BEFORE_MAX = 3
+"""Of one balancer, processes that another took over from and that have connections still."""
 PRIORITY = 5
 """As nice(1) counts: a third of what a process of the control plane has. What a proxy computes is its tenant's
 to say, by connections and by patterns.
@@ -68,21 +71,25 @@ class ProxyLaunch:
 
 @dataclass(slots=True)
 class Proxies:
-    """Of one host. `state` has a directory for each process, `launch` starts one; `owner` is the user
-    and group that it runs as.
+    """Of one host. `state` has a directory for each process, `launch` starts one, `group` has all of them; `owner` is
+    the user and group that it runs as.
     """
 
     stations: Stations
     state: Path
     owner: tuple[int, int]
     launch: Callable[[ProxyLaunch], subprocess.Popen[bytes]]
+    group: ProxyGroup
     _listening: dict[str, dict[int, socket.socket]] = field(default_factory=dict)
 
     def observe(self, balancer_id: str) -> SeenProxy | None:
-        """One that an earlier agent started gives us its listening sockets, to be kept open too."""
+        """One that an earlier agent started gives us its listening sockets, to be kept open too. An agent of the release
+        before has put it into no group.
+        """
         seen = self._look(balancer_id)
         if seen is not None and balancer_id not in self._listening:
             self._listening[balancer_id] = _listening_of(seen.pid)
+            self.group.join(seen.pid)
         return seen
 
     def _look(self, balancer_id: str) -> SeenProxy | None:
@@ -101,8 +108,10 @@ class Proxies:
         )
 
     def start(self, balancer: BalancerThing, states: Mapping[str, str]) -> None:
-        """A process as wanted; one that runs hands over to it and ends after its last connection."""
+        """A process as wanted; one that runs hands over to it and ends after its last connection. Raises Transient."""
         before = self.observe(balancer.id)
+        if before is None and not self.group.has_room():
+            raise Transient("this host has as many proxies of balancers as have room in its memory")
         own = self.state / balancer.id
         own.mkdir(mode=0o700, exist_ok=True)
         os.chown(own, *self.owner)
@@ -131,11 +140,13 @@ class Proxies:
             descriptors=list(descriptors.values()),
         )
         child = self.launch(launched)
+        self.group.join(child.pid)
         pid = self._wait(balancer.id, wanted.signature, child, other_than=before)
         _come_after_the_control_plane(pid)
         if before is not None:  # Not by the new one (-sf): its walls let it signal nobody.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(before.pid, signal.SIGUSR1)
+            self._end_oldest(balancer.id, pid)
         self._forget(balancer)
         for path in directory.glob("*.pem"):
             if path.name not in wanted.files:
@@ -157,6 +168,12 @@ class Proxies:
 
     def command_socket(self, balancer_id: str) -> Path:
         return self.state / balancer_id / "command"
+
+    def _end_oldest(self, balancer_id: str, pid: int) -> None:
+        """Of those before that one. Each change of a listener leaves one, as long as it has a connection."""
+        found = namespace.processes(self.stations.namespace(balancer_id))
+        before = sorted((one for one in found if one != pid), key=_started)
+        namespace.end(before[:-BEFORE_MAX])
 
     def _ask(self, balancer_id: str, command: str) -> str:
         """Raises OSError."""
@@ -215,6 +232,13 @@ class Proxies:
         wanted = {listener.station_port for listener in balancer.listeners}
         for port in list(mine.keys() - wanted):
             mine.pop(port).close()
+
+
+def _started(pid: int) -> int:
+    """When, in ticks since the machine's start; 0 for one that has ended."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return 0
 
 
 def _listening_of(pid: int) -> dict[int, socket.socket]:
