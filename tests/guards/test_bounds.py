@@ -14,8 +14,11 @@ import msgspec.inspect as shapes
 
 import kumoi.cloud.api
 import kumoi.pipeline.api
+from kumoi.pipeline.webhook import PushPayload
 
 BODIES = (kumoi.cloud.api, kumoi.pipeline.api)
+ELSEWHERE = (PushPayload,)
+"""Shapes of bodies that are not in a package of an API."""
 # What a host sends is not among them: it answers for its own things only, with its certificate.
 
 READ_BY_OTHERS = {
@@ -56,7 +59,7 @@ def bodies() -> list[type[msgspec.Struct]]:
             importlib.import_module(module.name)
     prefixes = tuple(package.__name__ for package in BODIES)
     found = [each for each in _below(msgspec.Struct) if each.__module__.startswith(prefixes)]
-    return sorted(set(found), key=lambda shape: (shape.__module__, shape.__name__))
+    return sorted({*found, *ELSEWHERE}, key=lambda shape: (shape.__module__, shape.__name__))
 
 
 def _below(kind: type[Any]) -> Iterator[type[Any]]:

@@ -13,16 +13,30 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from kumoi.engine.http.routing import Route
 from kumoi.engine.http.service import Service
-from tests.security.bodies import KNOWN_MAX, NOWHERE, Known, one_of
+from tests.security.bodies import (
+    JUNK,
+    KNOWN_MAX,
+    NOWHERE,
+    Known,
+    Make,
+    any_json,
+    encoded,
+    of_shape,
+    one_of,
+    shapes_read,
+    spoilt,
+    wraps_of,
+)
 from tests.security.in_process import LATEST, InProcessCloud, StatementCounter
 
 BODIES = 200
@@ -39,26 +53,36 @@ BYTES_MAX = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ProcessMemory:
     """By this process: blocks that Python's allocator gave out, and bytes of memory."""
 
     blocks: float
     bytes: int
 
     @classmethod
-    def now(cls) -> Held:
+    def now(cls) -> ProcessMemory:
         gc.collect()
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return cls(sys.getallocatedblocks(), pages * os.sysconf("SC_PAGE_SIZE"))
 
 
+class Place(Protocol):
+    """Whom the token is of."""
+
+    token: str
+    project_id: str
+
+
+AtPlace = TypeVar("AtPlace", bound=Place)
+
+
 @dataclass
-class Fuzzed:
+class Fuzzed(Generic[AtPlace]):
     """`by_words` has ids of what was made, by the last word of its collection's path; `before` is what was held when
     half of the bodies had been sent, and `since` counts those that were sent afterwards.
     """
 
-    cloud: InProcessCloud
+    at: AtPlace
     app: Any
     runner: asyncio.Runner
     known: Known = field(default_factory=Known)
@@ -67,7 +91,8 @@ class Fuzzed:
     counter: StatementCounter | None = None
     sources: Iterator[int] = field(default_factory=itertools.count)
     authorization: str = ""
-    before: Held | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    before: ProcessMemory | None = None
     since: int = 0
 
     def ask(self, method: str, path: str, body: bytes, *, query: str = "") -> tuple[int, bytes]:
@@ -86,11 +111,12 @@ class Fuzzed:
             "query_string": query.encode(),
             "client": (f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", 1),
             "headers": [
-                (b"x-auth-token", self.cloud.token.encode()),
+                (b"x-auth-token", self.at.token.encode()),
                 (b"openstack-api-version", LATEST.encode()),
                 (b"content-type", kind),
                 (b"authorization", self.authorization.encode()),
                 (b"content-length", str(len(body)).encode()),
+                *self.headers,
             ],
         }
         return self.runner.run(self._call(scope, body))
@@ -113,25 +139,29 @@ class Fuzzed:
     def learn(self, words: str, content: bytes) -> None:
         """What an answer to a route with these words tells to have been made."""
         found = list(dict.fromkeys(ID.findall(content[:2_000].decode(errors="replace"))))[:2]
-        made = [each for each in found if each != self.cloud.project_id]
+        with contextlib.suppress(msgspec.DecodeError):
+            shown = msgspec.json.decode(content[:100_000])
+            self.known.learn(shown)
+            found = found or [inner["id"] for inner in _inside(shown) if "id" in inner]
+        made = [str(each) for each in found if each != self.at.project_id]
         self.known.ids.extend(made)
         for each in made[:1]:
             self.by_words.setdefault(words, deque(maxlen=KNOWN_MAX)).append(each)
             self.known.learn(each, f"{one_of(words).replace('-', '_')}_id")
-        with contextlib.suppress(msgspec.DecodeError):
-            self.known.learn(msgspec.json.decode(content[:100_000]))
 
     def half_done(self) -> None:
         """From now on the process is not to grow: whatever it keeps for later it has."""
         if self.before is None:
-            self.before, self.since = Held.now(), 0
+            self.before, self.since = ProcessMemory.now(), 0
 
-    def grown(self) -> Held:
+    def grown(self) -> ProcessMemory:
         """Since then: by so many blocks for each body, and so many bytes in all."""
         assert self.before is not None
         assert self.since >= BODIES
-        now = Held.now()
-        return Held((now.blocks - self.before.blocks) / self.since, now.bytes - self.before.bytes)
+        now = ProcessMemory.now()
+        return ProcessMemory(
+            (now.blocks - self.before.blocks) / self.since, now.bytes - self.before.bytes
+        )
 
     def sends(self, method: str, path: str, content: bytes, words: str = "") -> bool:
         """Whether it was accepted. Never is it our fault. `words` are of the collection that it adds to."""
@@ -142,14 +172,45 @@ class Fuzzed:
         return status < REFUSED
 
 
+def _inside(shown: Any) -> list[dict[str, Any]]:
+    """The things that an answer shows by their words: {"port": …}."""
+    values = shown.values() if isinstance(shown, dict) else ()
+    return [each for each in values if isinstance(each, dict)]
+
+
+def bodies_of(fuzzed: Fuzzed[AtPlace], service: Service, route: Route) -> list[Make]:
+    """Of each shape that the route reads when it is asked with nothing inside."""
+    made: list[Make] = []
+    seen = set()
+    path = path_of(fuzzed, service, route, Random(route.path))
+    for wrap in wraps_of(route):
+        with shapes_read() as read:
+            fuzzed.ask(route.method, path, json.dumps(wrap({})).encode())
+        for shape in read:
+            if shape not in seen:
+                seen.add(shape)
+                made.append(_wrapped(of_shape(shape, fuzzed.known), wrap))
+    return made or [any_json]
+
+
+def _wrapped(make: Make, wrap: Any) -> Make:
+    return lambda chance: wrap(make(chance))
+
+
+def maybe_spoilt(body: Any, chance: Random) -> bytes:
+    """The body as it is sent, of three one with junk in it."""
+    number, junk = chance.randrange(10**6), chance.choice(JUNK)
+    return encoded(spoilt(body, number, junk) if chance.randrange(3) == 0 else body)
+
+
 NETWORKS, COMPUTE, BALANCERS = "/network/v2.0", "/compute/v2.1", "/load-balancer/v2.0/lbaas"
 
 
-def make_things(fuzzed: Fuzzed) -> None:
+def make_things(fuzzed: Fuzzed[InProcessCloud]) -> None:
     """One of each noun that others are made of."""
 
     def made(path: str, body: Any) -> str:
-        answer = fuzzed.cloud.ask("POST", path, body)
+        answer = fuzzed.at.ask("POST", path, body)
         assert answer.status_code < REFUSED, answer.text
         shown = answer.json()
         key = str((shown if "id" in shown else next(iter(shown.values())))["id"])
@@ -180,7 +241,7 @@ def make_things(fuzzed: Fuzzed) -> None:
     flavor = {"name": "f", "ram": 1, "vcpus": 1, "disk": 1}
     flavor_id = made(f"{COMPUTE}/flavors", {"flavor": flavor})
     image = made("/image/v2/images", {"disk_format": "raw", "container_format": "bare"})
-    fuzzed.cloud.ask(
+    fuzzed.at.ask(
         "PUT", f"/image/v2/images/{image}/file", b"content", **{"Content-Type": OCTETS}
     ).raise_for_status()
     server = {"name": "s", "flavorRef": flavor_id, "imageRef": image, "networks": "none"}
@@ -205,13 +266,13 @@ def _make_balancer(made: Callable[[str, Any], str], subnet_id: str) -> None:
     made(f"{BALANCERS}/l7policies/{policy_id}/rules", {"rule": words})
 
 
-def path_of(fuzzed: Fuzzed, service: Service, route: Route, number: int) -> str:
+def path_of(fuzzed: Fuzzed[AtPlace], service: Service, route: Route, chance: Random) -> str:
     """With things that exist, mostly."""
     parts, words = [], ""
     for part in route.path.split("/"):
         if part.startswith("{"):
             known = fuzzed.by_words.get(words, deque())
-            parts.append(known[number % len(known)] if known and number % 5 else NOWHERE)
+            parts.append(chance.choice(known) if known and chance.randrange(5) else NOWHERE)
         else:
             parts.append(part)
             words = part or words

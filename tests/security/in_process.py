@@ -147,12 +147,12 @@ class WatchByRoute(WriteWatch):
 class StatementCounter:
     """The most statements of a write transaction."""
 
-    def __init__(self, cloud: InProcessCloud) -> None:
+    def __init__(self, database: Database) -> None:
         self.most = 0
-        self.most_allowed = STATEMENTS_MAX[cloud.database.url.get_backend_name()]
+        self.most_allowed = STATEMENTS_MAX[database.url.get_backend_name()]
         self._now = 0
-        event_target = cloud.database.engine
-        cloud.database._idle.close()
+        event_target = database.engine
+        database._idle.close()
         event_target.dispose()
         sa.event.listen(event_target, "connect", self._watch)
 

@@ -60,7 +60,7 @@ SMALL = {
 def counter(on_each: InProcessCloud) -> StatementCounter:
     on_each.lift_quotas()
     on_each.add_host()
-    return StatementCounter(on_each)
+    return StatementCounter(on_each.database)
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ for the next request is there.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from random import Random
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -25,15 +23,7 @@ from kumoi.engine.http.routing import Route
 from kumoi.engine.http.service import Service
 from tests.conftest import database_url
 from tests.security.bodies import (
-    JUNK,
-    Make,
-    any_json,
-    encoded,
-    of_shape,
-    shapes_read,
-    spoilt,
     words_of,
-    wraps_of,
 )
 from tests.security.fuzzed import (
     BLOCKS_MAX,
@@ -41,7 +31,9 @@ from tests.security.fuzzed import (
     BYTES_MAX,
     HALVES,
     Fuzzed,
+    bodies_of,
     make_things,
+    maybe_spoilt,
     path_of,
 )
 from tests.security.in_process import InProcessCloud, StatementCounter, in_process_cloud
@@ -67,7 +59,7 @@ CASES = [pytest.param(half, name, id=f"{half}: {name}") for half in HALVES for n
 @pytest.fixture(scope="class")
 def fuzzed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Fuzzed]:
+) -> Iterator[Fuzzed[InProcessCloud]]:
     directory = tmp_path_factory.mktemp("cloud")
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -80,27 +72,8 @@ def fuzzed(
         cloud.lift_quotas()
         made = Fuzzed(cloud, api_serve.app(cloud.services), runner)
         make_things(made)
-        made.counter = StatementCounter(cloud)
+        made.counter = StatementCounter(cloud.database)
         yield made
-
-
-def bodies_of(fuzzed: Fuzzed, service: Service, route: Route) -> list[Make]:
-    """Of each shape that the route reads when it is asked with nothing inside."""
-    made: list[Make] = []
-    seen = set()
-    path = path_of(fuzzed, service, route, 1)
-    for wrap in wraps_of(route):
-        with shapes_read() as read:
-            fuzzed.ask(route.method, path, json.dumps(wrap({})).encode())
-        for shape in read:
-            if shape not in seen:
-                seen.add(shape)
-                made.append(_wrapped(of_shape(shape, fuzzed.known), wrap))
-    return made or [any_json]
-
-
-def _wrapped(make: Make, wrap: Any) -> Make:
-    return lambda chance: wrap(make(chance))
 
 
 class OnDatabase:
@@ -110,33 +83,30 @@ class OnDatabase:
 
     @pytest.mark.parametrize(("half", "name"), CASES)
     def test_no_body_is_our_fault_and_none_that_is_refused_changes_anything(
-        self, fuzzed: Fuzzed, half: str, name: str
+        self, fuzzed: Fuzzed[InProcessCloud], half: str, name: str
     ) -> None:
         if half == HALVES[1]:
             fuzzed.half_done()
         service, route = ROUTES[name]
         made = bodies_of(fuzzed, service, route)
-        before = row_counts(fuzzed.cloud)
+        before = row_counts(fuzzed.at)
         chance = Random(f"{half} of {name}")
         for _ in range(BODIES // len(HALVES)):
-            body, number = chance.choice(made)(chance), chance.randrange(10**6)
-            if chance.randrange(3) == 0:
-                body = spoilt(body, number, chance.choice(JUNK))
-            path = path_of(fuzzed, service, route, number)
-            if fuzzed.sends(route.method, path, encoded(body), words_of(route)):
+            body, path = chance.choice(made)(chance), path_of(fuzzed, service, route, chance)
+            if fuzzed.sends(route.method, path, maybe_spoilt(body, chance), words_of(route)):
                 fuzzed.accepted.add(name)
                 fuzzed.known.learn(body)
         assert fuzzed.counter is not None
         assert fuzzed.counter.most <= fuzzed.counter.most_allowed
         if name not in fuzzed.accepted:
-            assert row_counts(fuzzed.cloud) == before
+            assert row_counts(fuzzed.at) == before
 
-    def test_what_is_behind_the_shapes_was_reached(self, fuzzed: Fuzzed) -> None:
+    def test_what_is_behind_the_shapes_was_reached(self, fuzzed: Fuzzed[InProcessCloud]) -> None:
         assert len(fuzzed.accepted) >= ACCEPTED_MIN
         status, _ = fuzzed.ask("GET", "/network/v2.0/networks", b"")
         assert status == 200
 
-    def test_the_process_does_not_grow(self, fuzzed: Fuzzed) -> None:
+    def test_the_process_does_not_grow(self, fuzzed: Fuzzed[InProcessCloud]) -> None:
         grown = fuzzed.grown()
         assert grown.blocks <= BLOCKS_MAX
         assert grown.bytes <= BYTES_MAX

@@ -31,12 +31,22 @@ from kumoi.pipeline.keys import digest
 from kumoi.pipeline.store import repository, run, runner
 from kumoi.pipeline.store.schema import metadata
 from tests.conftest import database_url
-from tests.security.bodies import JUNK, Known, Make, any_json, encoded, of_shape, spoilt, text
-from tests.security.fuzzed import BODIES, BYTES_MAX, COMPUTE, HALVES, OURS, Fuzzed, make_things
+from tests.security.bodies import Known, Make, any_json, of_shape, text
+from tests.security.fuzzed import (
+    BODIES,
+    BYTES_MAX,
+    COMPUTE,
+    HALVES,
+    OURS,
+    Fuzzed,
+    make_things,
+    maybe_spoilt,
+)
 from tests.security.in_process import InProcessCloud, in_process_cloud
 
 HOST = "host1"
 SESSION, RUN = "s" * 40, "0123456789ab"
+Told = Fuzzed[InProcessCloud]
 SPARE = "no report is of it"
 QUERIES = ("since=1&epoch=x", "wait_s=nan", "since=-1", "since=1e400", "epoch=%00")
 BLOCKS_MAX = 20
@@ -46,7 +56,7 @@ BLOCKS_MAX = 20
 @pytest.fixture(scope="class")
 def asked(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Fuzzed, Fuzzed]]:
+) -> Iterator[tuple[Told, Told]]:
     """As a host, and as a runner."""
     directory = tmp_path_factory.mktemp("cloud")
     (directory / "pipeline").mkdir()
@@ -66,10 +76,10 @@ def asked(
         database.close()
 
 
-def _spare_server(host: Fuzzed) -> str:
+def _spare_server(host: Told) -> str:
     flavor, image = host.by_words["flavors"][0], host.by_words["images"][0]
     body = {"name": "s", "flavorRef": flavor, "imageRef": image, "networks": "none"}
-    answer = host.cloud.ask("POST", f"{COMPUTE}/servers", {"server": body})
+    answer = host.at.ask("POST", f"{COMPUTE}/servers", {"server": body})
     return str(answer.json()["server"]["id"])
 
 
@@ -80,7 +90,7 @@ async def _host_app(cloud: InProcessCloud) -> Any:
     return host_app(cloud.services, Alarm(cloud.database.listen), identify=identify)
 
 
-async def _as_runner(cloud: InProcessCloud, database: Database, loop: asyncio.Runner) -> Fuzzed:
+async def _as_runner(cloud: InProcessCloud, database: Database, loop: asyncio.Runner) -> Told:
     """Of a run whose job it has claimed."""
     metadata.create_all(database.engine)
     now = cloud.services.clock.now()
@@ -167,68 +177,66 @@ def _content(chance: Random) -> bytes:
 
 
 def _outcomes(
-    fuzzed: Fuzzed, chance: Random, method: str, paths: Sequence[str], make: Make
+    fuzzed: Told, chance: Random, method: str, paths: Sequence[str], make: Make
 ) -> set[bool]:
     """Whether some were accepted, and some refused. A body that is not bytes is spoilt now and then."""
     found = set()
     for _ in range(BODIES // len(HALVES)):
         body = make(chance)
         if not isinstance(body, bytes):
-            is_spoilt = chance.randrange(3) == 0
-            number, junk = chance.randrange(10**6), chance.choice(JUNK)
-            body = encoded(spoilt(body, number, junk) if is_spoilt else body)
+            body = maybe_spoilt(body, chance)
         found.add(fuzzed.sends(method, chance.choice(paths), body))
     return found
 
 
-def _hello(host: Fuzzed, _told: Fuzzed, chance: Random) -> None:
+def _hello(host: Told, _told: Told, chance: Random) -> None:
     make = of_shape(HostHello, host.known)
     assert _outcomes(host, chance, "PUT", ["/host/v1/hello"], make) == {True, False}
 
 
-def _say_reports(host: Fuzzed, _told: Fuzzed, chance: Random) -> None:
+def _say_reports(host: Told, _told: Told, chance: Random) -> None:
     make = _reports(host.known)
     assert True in _outcomes(host, chance, "POST", ["/host/v1/reports"], make)
 
 
-def _consoles(host: Fuzzed, _told: Fuzzed, chance: Random) -> None:
+def _consoles(host: Told, _told: Told, chance: Random) -> None:
     keys = (*host.by_words[SPARE], *list(host.known.ids)[:3], "none")
     consoles = [f"/host/v1/servers/{key}/console" for key in keys]
     assert _outcomes(host, chance, "PUT", consoles, _content) == {True, False}
 
 
-def _images(host: Fuzzed, _told: Fuzzed, chance: Random) -> None:
+def _images(host: Told, _told: Told, chance: Random) -> None:
     images = [f"/host/v1/images/{key}" for key in (*host.known.ids, "none")]
     _outcomes(host, chance, "PUT", images, _content)
     _outcomes(host, chance, "DELETE", images, lambda _: b"")
 
 
-def _looks(host: Fuzzed, _told: Fuzzed, chance: Random) -> None:
+def _looks(host: Told, _told: Told, chance: Random) -> None:
     for _ in range(BODIES // len(HALVES)):
         query = chance.choice(QUERIES)
         status, _ = host.ask("GET", "/host/v1/wanted", b"", query=query)
         assert status < OURS
 
 
-def _claim(_host: Fuzzed, told: Fuzzed, chance: Random) -> None:
+def _claim(_host: Told, told: Told, chance: Random) -> None:
     told.authorization = "Bearer token"
     make = of_shape(RunnerClaim, told.known)
     assert _outcomes(told, chance, "POST", ["/runner/v1/claim"], make) == {False}
 
 
-def _log(_host: Fuzzed, told: Fuzzed, chance: Random) -> None:
+def _log(_host: Told, told: Told, chance: Random) -> None:
     told.authorization = f"Bearer {SESSION}"
     make = of_shape(LogBatch, told.known)
     assert _outcomes(told, chance, "POST", ["/runner/v1/log"], make) == {True, False}
 
 
-def _result(_host: Fuzzed, told: Fuzzed, chance: Random) -> None:
+def _result(_host: Told, told: Told, chance: Random) -> None:
     told.authorization = f"Bearer {SESSION}"
     make = of_shape(StageResult, told.known)
     assert _outcomes(told, chance, "POST", ["/runner/v1/result"], make) == {True, False}
 
 
-def _authorizations(_host: Fuzzed, told: Fuzzed, _chance: Random) -> None:
+def _authorizations(_host: Told, told: Told, _chance: Random) -> None:
     for said in (
         "",
         "Bearer",
@@ -242,7 +250,7 @@ def _authorizations(_host: Fuzzed, told: Fuzzed, _chance: Random) -> None:
             assert status == 401
 
 
-SAID: dict[str, Callable[[Fuzzed, Fuzzed, Random], None]] = {
+SAID: dict[str, Callable[[Told, Told, Random], None]] = {
     "hello": _hello,
     "reports": _say_reports,
     "consoles": _consoles,
@@ -260,13 +268,13 @@ class OnDatabase:
 
     @pytest.mark.parametrize(("half", "what"), [(half, what) for half in HALVES for what in SAID])
     def test_nothing_that_a_host_or_a_runner_says_is_our_fault(
-        self, asked: tuple[Fuzzed, Fuzzed], half: str, what: str
+        self, asked: tuple[Told, Told], half: str, what: str
     ) -> None:
         if half == HALVES[1]:
             asked[0].half_done()
         SAID[what](*asked, Random(f"{half} of {what}"))
 
-    def test_the_process_does_not_grow(self, asked: tuple[Fuzzed, Fuzzed]) -> None:
+    def test_the_process_does_not_grow(self, asked: tuple[Told, Told]) -> None:
         grown = asked[0].grown()
         assert grown.blocks <= BLOCKS_MAX
         assert grown.bytes <= BYTES_MAX
