@@ -10,15 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-import threading
 import weakref
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from kumoi.base import files
 from kumoi.base.errors import StoreFull, Transient
+from kumoi.base.held import Held
 
 ANSWERS_MAX = 8  # Of a project, to pushes, and as many to others.
 SENT_MAX_BYTES = 1 << 30  # By a project at once: two pushes as large as they may be.
@@ -42,7 +41,7 @@ class SentBody:
         self.file.write(part)
 
     def end(self) -> None:
-        self._spool.take_sent(self._project_id, -self._size)
+        self._spool.sent_ended(self._project_id, self._size)
         self.file.close()
 
 
@@ -51,9 +50,8 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._sent: Counter[str] = Counter()
-        self._held: Counter[tuple[str, bool]] = Counter()
-        self._lock = threading.RLock()  # A file may be collected while it is held.
+        self._sent = Held()  # Bytes, by project.
+        self._answers = Held()
 
     def body(self) -> IO[bytes]:
         """A file for a request. It is gone when it is closed."""
@@ -70,35 +68,32 @@ class Spool:
 
     def take_sent(self, project_id: str, more_bytes: int) -> None:
         """Raises Transient."""
-        with self._lock:
-            if more_bytes > 0 and self._sent[project_id] + more_bytes > SENT_MAX_BYTES:
-                raise Transient(
-                    f"pushes of this project send more than {SENT_MAX_BYTES >> 20} MiB at once: try again",
-                    retry_after_s=AGAIN_S,
-                )
-            self._sent[project_id] += more_bytes
-            if not self._sent[project_id]:
-                del self._sent[project_id]
+        if not self._sent.take(project_id, more_bytes, most=SENT_MAX_BYTES):
+            raise Transient(
+                f"pushes of this project send more than {SENT_MAX_BYTES >> 20} MiB at once: try again",
+                retry_after_s=AGAIN_S,
+            )
+
+    def sent_ended(self, project_id: str, size: int) -> None:
+        self._sent.give_back(project_id, size)
 
     def answer(self, project_id: str, *, is_push: bool = False) -> IO[bytes]:
         """A file for an answer, likewise. Raises Transient when the project holds too many: of pushes, which are short,
         or of others, so that who clones keeps nobody from pushing.
         """
         holder = (project_id, is_push)
-        with self._lock:
-            if self._held[holder] >= ANSWERS_MAX:
-                what = "pushes" if is_push else "clones"
-                raise Transient(
-                    f"{ANSWERS_MAX} {what} of this project are being read: try again",
-                    retry_after_s=AGAIN_S,
-                )
-            self._held[holder] += 1
+        if not self._answers.take(holder, 1, most=ANSWERS_MAX):
+            what = "pushes" if is_push else "clones"
+            raise Transient(
+                f"{ANSWERS_MAX} {what} of this project are being read: try again",
+                retry_after_s=AGAIN_S,
+            )
         try:
             file = self.body()
         except BaseException:
-            self._release(holder)
+            self._answers.give_back(holder, 1)
             raise
-        weakref.finalize(file, self._release, holder).atexit = False
+        weakref.finalize(file, self._answers.give_back, holder, 1).atexit = False
         return file
 
     def require_room(self, more_bytes: int = 0) -> None:
@@ -109,9 +104,3 @@ class Spool:
     def _made(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self.folder
-
-    def _release(self, holder: tuple[str, bool]) -> None:
-        with self._lock:
-            self._held[holder] -= 1
-            if not self._held[holder]:
-                del self._held[holder]

@@ -10,10 +10,12 @@ import pytest
 from openstack import exceptions
 from openstack.connection import Connection
 from tests.stories.compute.conftest import Workbench
+from tests.stories.unified_limits import limited
 from tests.tarball import tarball
 
 from kumoi.cloud.domain.compute import action
 from kumoi.cloud.domain.compute.server_rebuild import ADVICE
+from kumoi.cloud.drivers.image.files import DraftRoom
 
 
 def status(bench: Workbench, server: object) -> tuple[str, str | None]:
@@ -248,6 +250,23 @@ def test_an_image_is_made_from_a_server_by_its_host(bench: Workbench, demo: Conn
     assert shown.properties["release"] == "7"
     assert bench.spec(made).snapshots == []
     assert bench.active("copy", image_id=image.id).status == "ACTIVE"
+
+
+def test_what_a_host_uploads_of_a_server_counts_to_the_project_while_it_is_on_its_way(
+    bench: Workbench, admin: Connection, demo: Connection
+) -> None:
+    """With what the project uploads itself: who had its servers' disks sent had more than its limit."""
+    made = bench.active()
+    image = demo.compute.create_server_image(made, "golden")
+    files, project_id = bench.cloud.services.images, demo.current_project_id
+    with limited(admin, demo, service="glance", resource="image_size_total", most=1):
+        with files.draft(1 << 20, DraftRoom(project_id, 0, 1 << 20)) as sent_slowly:
+            sent_slowly.write(bytes(1 << 20))
+            with pytest.raises(httpx.HTTPStatusError, match="413"):
+                bench.host_says("PUT", f"images/{image.id}", tarball())
+            assert demo.image.get_image(image.id).status == "queued"
+        bench.host_says("PUT", f"images/{image.id}", tarball())
+    assert demo.image.get_image(image.id).status == "active"
 
 
 def test_an_image_that_the_host_cannot_make_goes(bench: Workbench, demo: Connection) -> None:

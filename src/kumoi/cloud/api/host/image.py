@@ -16,6 +16,7 @@ from kumoi.cloud.domain.compute import snapshot
 from kumoi.cloud.domain.compute import upload as upload_domain
 from kumoi.cloud.domain.host import prefetch
 from kumoi.cloud.domain.image import content
+from kumoi.cloud.drivers.image.files import DraftRoom
 from kumoi.engine.http import limits
 from kumoi.engine.http.request import Reply
 
@@ -39,8 +40,9 @@ async def download(request: Request) -> Reply:
 async def upload(request: Request) -> Reply:
     """The image of a server of this host, asked for by createImage."""
     services, key = request.services, request.path["id"]
-    owner = await anyio.to_thread.run_sync(_uploader, request)
-    draft = await anyio.to_thread.run_sync(services.images.draft, services.cloud.image_max_bytes)
+    owner, room = await anyio.to_thread.run_sync(_uploader, request)
+    most = services.cloud.image_max_bytes
+    draft = await anyio.to_thread.run_sync(services.images.draft, most, room)
     with draft:
         buffer = bytearray()
         async for piece in limits.parts(request.http):
@@ -74,10 +76,13 @@ def delete(request: Request) -> Reply:
     return Reply(204)
 
 
-def _uploader(request: Request) -> Caller:
-    host_id = caller.host_of(request)
+def _uploader(request: Request) -> tuple[Caller, DraftRoom | None]:
+    """For whom it is, and what that project's uploads may have together: this one counts as any other."""
+    host_id, key = caller.host_of(request), request.path["id"]
     with request.read() as connection:
-        return snapshot.uploader(connection, host_id, request.path["id"], request.request_id)
+        owner = snapshot.uploader(connection, host_id, key, request.request_id)
+        row = content.require_expected(connection, owner, key)
+        return owner, content.draft_room(connection, request.services.cloud, owner, row)
 
 
 def _finish(request: Request) -> None:

@@ -14,8 +14,6 @@ import fcntl
 import hashlib
 import os
 import tempfile
-import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from typing import IO, Self
 
 from kumoi.base.errors import NotFound, TooLarge, Transient
 from kumoi.base.files import is_disk_full, leaves_reserve, sync
+from kumoi.base.held import Held
 
 DRAFT = ".draft-"
 LOCK = ".lock"
@@ -42,31 +41,6 @@ class Content:
     md5: str
 
 
-class _Drafted:
-    """How many bytes of drafts each project has. Until an upload is whole no row says what it takes."""
-
-    def __init__(self) -> None:
-        self._bytes: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def take(self, room: DraftRoom, more: int) -> None:
-        """Raises TooLarge."""
-        with self._lock:
-            has = room.has_bytes + self._bytes[room.project_id]
-            if has + more > room.most_bytes:
-                raise TooLarge(
-                    f"The project's images may have {room.most_bytes} bytes together, and have {has} "
-                    "already, with what is being uploaded."
-                )
-            self._bytes[room.project_id] += more
-
-    def give_back(self, project_id: str, taken: int) -> None:
-        with self._lock:
-            self._bytes[project_id] -= taken
-            if not self._bytes[project_id]:
-                del self._bytes[project_id]
-
-
 @dataclass(frozen=True, slots=True)
 class DraftRoom:
     """For whom a draft is, how many bytes that project's images have, and how many they may have."""
@@ -82,7 +56,7 @@ class Draft:
     """
 
     def __init__(
-        self, directory: Path, most_bytes: int, drafted: _Drafted, room: DraftRoom | None
+        self, directory: Path, most_bytes: int, drafted: Held, room: DraftRoom | None
     ) -> None:
         self._directory = directory
         self._most_bytes = most_bytes
@@ -112,8 +86,7 @@ class Draft:
         if self.size > self._most_bytes:
             raise TooLarge(f"The image is too large: at most {self._most_bytes} bytes are allowed")
         if self._room is not None:
-            self._drafted.take(self._room, len(block))
-            self._taken += len(block)
+            self._take(self._room, len(block))
         if not leaves_reserve(os.fstatvfs(self._file.fileno()), len(block)):
             raise TooLarge("Image storage media is full: there is not enough disk space.")
         for digest in self._hashes:
@@ -124,6 +97,16 @@ class Draft:
                 rest = rest[self._file.write(rest) or 0 :]
         except OSError as cause:
             raise _failed(cause) from cause
+
+    def _take(self, room: DraftRoom, more: int) -> None:
+        most = room.most_bytes - room.has_bytes
+        if not self._drafted.take(room.project_id, more, most=most):
+            has = room.has_bytes + self._drafted.of(room.project_id)
+            raise TooLarge(
+                f"The project's images may have {room.most_bytes} bytes together, and have {has} "
+                "already, with what is being uploaded."
+            )
+        self._taken += more
 
     def finish(self) -> Content:
         """Wait until everything is on the disk. Raises TooLarge when the disk is full."""
@@ -153,7 +136,7 @@ class ImageFiles:
     def __init__(self, directory: Path, *, bring: Callable[[str], None] | None = None) -> None:
         self._directory = directory
         self._bring = bring
-        self._drafted = _Drafted()
+        self._drafted = Held()  # By project: until an upload is whole no row says what it takes.
 
     def draft(self, most_bytes: int, room: DraftRoom | None = None) -> Draft:
         """Begin an upload. Raises TooLarge when the disk is full."""
