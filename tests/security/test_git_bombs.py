@@ -4,8 +4,10 @@ reads it, as the pipeline runs it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +27,7 @@ PROJECT, NAME = "0123456789abcdef0123456789abcdef", "hello"
 FILE = b"servers:\n  web: {image: debian-12, flavor: small}\n"
 WIDE = "$Format:%<(16000)%s%<(16000)%s%<(16000)%s%<(16000)%s$\n"
 LEVELS = 1_500
+DEEP = 60_000
 
 
 @pytest.fixture
@@ -164,6 +167,32 @@ def test_what_reads_a_push_ends_before_anybodys_server_where_memory_runs_out() -
         assert launch.score_of(of_unit(settings, host, unit)) == launch.OOM_OF_HELPERS
     for unit in ("api", "worker", "pipeline", "agent", "ovs-vswitchd"):
         assert launch.score_of(of_unit(settings, host, unit)) == launch.OOM_OF_UNITS
+
+
+def test_an_archive_of_folders_deeper_than_gits_stack_is_refused(found: Repositories) -> None:
+    """3 MB that were pushed. The runner was told to try again, as long as its stage had time."""
+    blob, folders = _write(found, FILE), []
+    inner, name = b"100644 f\0" + bytes.fromhex(blob), b""
+    for _ in range(DEEP):
+        folders.append(inner)
+        name = hashlib.sha1(b"tree %d\0" % len(inner) + inner, usedforsecurity=False).digest()
+        inner = b"40000 d\0" + name
+    pack = found.root / "deep.pack"
+    pack.write_bytes(_packed(folders))
+    with pack.open("rb") as file:
+        process.run(["git", "--git-dir", str(path_of(found)), "index-pack", "--stdin"], stdin=file)
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    made = _git(found, *who, "commit-tree", name.hex(), "-m", "deep")
+    with tempfile.TemporaryFile() as out, pytest.raises(TooLarge, match="too deep"):
+        found.archive(PROJECT, NAME, made, out)
+
+
+def _packed(trees: list[bytes]) -> bytes:
+    """A pack of trees, none of which is longer than 2 KiB."""
+    packed = bytearray(b"PACK" + (2).to_bytes(4, "big") + len(trees).to_bytes(4, "big"))
+    for tree in trees:
+        packed += bytes((0x80 | 2 << 4 | len(tree) & 15, len(tree) >> 4)) + zlib.compress(tree, 1)
+    return bytes(packed + hashlib.sha1(packed, usedforsecurity=False).digest())
 
 
 def test_what_a_killed_push_left_goes_and_a_push_that_goes_on_stays(found: Repositories) -> None:

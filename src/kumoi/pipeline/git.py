@@ -6,6 +6,7 @@ Called by repositories.py and by the receive hook; few imports, since the hook s
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +36,8 @@ LOG_FORMAT = "--format=%H%x00%<(60,trunc)%an%x00%<(200,trunc)%s"
 FILES_MAX, DIFFSTAT, DIFFSTAT_MAX = 25, "--stat=100,70", 16_000
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 MEMORY_MAX_BYTES = 2 << 30
-BOUNDED = (PRLIMIT, f"--as={MEMORY_MAX_BYTES}", "--core=0")
+STACK_MAX_BYTES = 8 << 20  # Git goes into a folder by calling itself.
+BOUNDED = (PRLIMIT, f"--as={MEMORY_MAX_BYTES}", f"--stack={STACK_MAX_BYTES}", "--core=0")
 """A few KiB that were pushed may name as much as one likes: each of git's programs takes so much memory
 at most, and comes by with it at what is larger, as these settings say.
 """
@@ -157,7 +159,8 @@ def confinement(path: Path, *, writes: bool, hooks: Path) -> Confinement:
 
 def archive(path: Path, commit: str, out: IO[bytes]) -> None:
     """Write the commit's files to `out` as a tar. Raises TooLarge: a few KiB of commit may name the
-    same files any number of times, and by their attributes ask for as much text in a file.
+    same files any number of times, by their attributes ask for as much text in a file, and have folders within
+    each other of which git comes to no end.
     """
     bounded = [*BOUNDED, f"--fsize={TREE_MAX_BYTES}"]
     argv = [*bounded, PROGRAM, "--git-dir", str(path), "archive", "--format=tar", commit]
@@ -166,6 +169,8 @@ def archive(path: Path, commit: str, out: IO[bytes]) -> None:
     except ProcessFailed as cause:
         if os.fstat(out.fileno()).st_size < TREE_MAX_BYTES:
             _require(path, commit)
+            if cause.status == -signal.SIGSEGV:
+                raise TooLarge("the commit's folders are too deep within each other") from cause
             if cause.status != DIED:
                 raise
             raise TooLarge(
