@@ -65,7 +65,7 @@ def ensure(wanted: Iterable[str]) -> list[str]:
     if os.geteuid() != 0:
         raise Permanent(f"packages are missing: sudo apt-get install {' '.join(absent)}")
     with files.locked(LOCK):  # Of ours, one. dpkg's own locks keep others out.
-        absent = missing(wanted)
+        absent = missing(absent)
         if absent:
             _ensure(absent)
         return absent
