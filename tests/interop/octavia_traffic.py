@@ -17,6 +17,7 @@ from pathlib import Path
 from openstack.connection import Connection
 
 from kumoi.base import process
+from kumoi.base.errors import Invalid
 from kumoi.hosts.first_use.first_run import ensure_image
 from kumoi.hosts.install import image, packages
 from tests.interop import octavia
@@ -50,6 +51,9 @@ exec /usr/sbin/ip "$@"
 }
 LINKS = {"etc/systemd/system/multi-user.target.wants/overcommit.service": f"/{UNIT}"}
 
+SAME_SHARES = "        self.assertEqual(1, len(set(response_counts.values())))\n"
+"""The line of its `check_members_balanced` after that which wants as many members to have answered as there are."""
+
 NOT_OFFERED = {
     **octavia.NOT_OFFERED,
     r"mixed_ipv4_ipv6_members": "members of the other IP version than the address: nothing here"
@@ -64,6 +68,22 @@ def settings(admin: Connection) -> octavia.SettingsText:
     told["compute"] = {"image_ref": _ensure_image(admin)}
     told["load_balancer"] |= {"test_server_path": str(_ensure_server())}
     return told
+
+
+def without_shares(workspace: Path) -> Path:
+    """Where Octavia's plugin is once more, in which each member has to answer, as often as it may. Raises Invalid where
+    it is another plugin than this was made for.
+    """
+    changed = workspace / "without-shares"
+    shutil.rmtree(changed, ignore_errors=True)
+    with resources.as_file(resources.files("octavia_tempest_plugin")) as package:
+        shutil.copytree(package, changed / package.name)
+    file = changed / "octavia_tempest_plugin/tests/validators.py"
+    text = file.read_text()
+    if text.count(SAME_SHARES) != 1:
+        raise Invalid("the plugin compares members' shares elsewhere", field="--without-shares")
+    file.write_text(text.replace(SAME_SHARES, ""))
+    return changed
 
 
 def _ensure_server() -> Path:
