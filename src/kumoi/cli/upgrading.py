@@ -120,7 +120,7 @@ def run(
     with progress.stage("stores expand"):
         up.ensure_stores(first, releases.install(first.release_dir))
     _note_of_way_back(first).unlink(missing_ok=True)
-    before = Before(_servers(cloud, first, RUNS), looked.control_off)
+    before = Before(_servers_before(cloud, first), looked.control_off)
     is_watched = False
     for each in looked.hosts:
         if each not in looked.to_do and each.name not in machines.names:
@@ -180,7 +180,7 @@ def older(cloud: CloudSettings, first: HostSettings, wanted: str = "") -> str:
     begun = note.read_text().strip() if note.exists() else ""
     if wanted or begun in names:
         return wanted or begun
-    current = {each for host in _here(cloud, first).values() for each in running_releases(host)}
+    current = _run(cloud, first, names)
     newest = next((number for number, name in enumerate(names) if name in current), -1)
     left = names[newest + 1 :]
     if newest > 0:
@@ -195,6 +195,20 @@ def older(cloud: CloudSettings, first: HostSettings, wanted: str = "") -> str:
     if not left:
         raise Conflict("there is no other release to go back to: `up` in a checkout of it")
     return left[0]
+
+
+def _run(cloud: CloudSettings, first: HostSettings, names: Sequence[str]) -> set[str]:
+    """Which of these releases hosts run. Of another machine's the version alone is known: it counts where no host here
+    is of it, as the first one's turn may be the last.
+    """
+    here = _here(cloud, first)
+    run_here = {each for host in here.values() for each in running_releases(host)}
+    known = {version_of(each) for each in run_here}
+    try:
+        elsewhere = {row.version for row in _rows(cloud, first) if row.id not in here} - known
+    except Transient:  # Whoever goes on says so.
+        elsewhere = set()
+    return run_here | {name for name in names if version_of(name) in elsewhere}
 
 
 def release_there(host: HostSettings, wanted: str) -> str:
@@ -254,8 +268,10 @@ def go_back(
                     )
         except KumoiError as cause:
             raise _in_doubt(each.name, str(cause), "rollback") from cause
-    note.unlink(missing_ok=True)
     machines.end()
+    note.unlink(
+        missing_ok=True
+    )  # Who is killed before is called again, and the other machines end.
     return [each.name for each in ordered]
 
 
@@ -384,6 +400,18 @@ def _trouble(cloud: CloudSettings, first: HostSettings, name: str, before: Befor
     except Transient as error:
         return str(error)
     return f"servers that ran are faulty: {', '.join(sorted(faulty))}" if faulty else ""
+
+
+def _servers_before(cloud: CloudSettings, first: HostSettings) -> frozenset[str]:
+    """Of whichever API answers: one that a killed command left on its way may not yet."""
+    deadline = time.monotonic() + SETTLED_S
+    while True:
+        try:
+            return _servers(cloud, first, RUNS)
+        except Transient:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_S)
 
 
 def _servers(cloud: CloudSettings, first: HostSettings, status_: str) -> frozenset[str]:
