@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -281,6 +282,55 @@ def test_an_image_is_deleted_while_the_reserve_is_all_that_is_left(host_dir: Pat
             assert cloud.ask("DELETE", f"/image/v2/images/{first}").status_code == 204
             assert os.statvfs(host_dir).f_bavail * 4096 > before + size // 2
         assert upload(second) == 204
+
+
+def test_a_server_is_deleted_by_the_api_from_the_reserve_and_where_nothing_is_left_it_says_so(
+    host_dir: Path,
+) -> None:
+    """Refused, nothing is lost, and it is done when there is room."""
+    reserve = os.statvfs(host_dir).f_blocks * 4096 // files.RESERVE_FRACTION
+    with in_process_cloud(host_dir / "cloud", f"sqlite:///{host_dir}/cloud.db") as cloud:
+        cloud.add_host()
+        servers = [new_server(cloud) for _ in range(3)]
+        with nearly_full(host_dir, left_bytes=reserve // 2):
+            assert cloud.ask("DELETE", servers[0]).status_code == 204
+        with nearly_full(host_dir, left_bytes=1 << 18):
+            refused = refused_network(cloud)
+            late = cloud.ask("DELETE", servers[1])  # It takes less, for which there may be room.
+            for answer in (refused, late):
+                if answer.status_code != 204:
+                    assert answer.status_code == 503
+                    assert "The disk of this cloud's store is full" in answer.text
+            assert refused.status_code == 503
+            assert cloud.ask("GET", servers[1]).status_code == 200
+        assert cloud.ask("DELETE", servers[1]).status_code == 204
+        assert cloud.ask("DELETE", servers[2]).status_code == 204
+
+
+def refused_network(cloud: InProcessCloud) -> httpx.Response:
+    """The answer to the first for which there is no room."""
+    network = {"network": {"name": "n" * 255, "description": "d" * 255}}
+    for _ in range(5_000):
+        answer = cloud.ask("POST", "/network/v2.0/networks", network)
+        if answer.status_code != 201:
+            return answer
+    raise AssertionError("there was room for all")
+
+
+def new_server(cloud: InProcessCloud) -> str:
+    """Its path."""
+    flavor = {"name": new_id(), "ram": 1, "vcpus": 1, "disk": 1}
+    flavor_id = cloud.ask("POST", "/compute/v2.1/flavors", {"flavor": flavor}).json()["flavor"][
+        "id"
+    ]
+    new = {"disk_format": "raw", "container_format": "bare"}
+    image = cloud.ask("POST", "/image/v2/images", new).json()["id"]
+    sent = {"Content-Type": "application/octet-stream"}
+    cloud.ask("PUT", f"/image/v2/images/{image}/file", b"content", **sent)
+    server = {"name": "s", "flavorRef": flavor_id, "imageRef": image, "networks": "none"}
+    answer = cloud.ask("POST", "/compute/v2.1/servers", {"server": server})
+    assert answer.status_code == 202, answer.text
+    return f"/compute/v2.1/servers/{answer.json()['server']['id']}"
 
 
 def test_a_store_without_room_says_so_loses_nothing_and_goes_on(host_dir: Path) -> None:
