@@ -8,7 +8,6 @@ only code in these directories: no state, no settings.
 
 from __future__ import annotations
 
-import compileall
 import hashlib
 import os
 import shutil
@@ -19,14 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kumoi
-from kumoi.base import process
+from kumoi.base import files, process
 
 UP_TIMEOUT_S = 600.0
+COMPILE_TIMEOUT_S = 300.0
 KEPT = 3  # Unused releases that stay.
 DIGEST_DIGITS = 12
 _PACKAGE = Path(kumoi.__file__).parent
 _CHECKOUT_LINK = "kumoi.pth"
-_COMPILED = "__pycache__"
+_COMPILED, _KEPT = "__pycache__", "compiled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +95,85 @@ def _install(home: Path) -> None:
     home.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     draft = home.with_name(f".{home.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
+    if _is_installed():
+        shutil.copytree(sys.prefix, draft, copy_function=_place, symlinks=True)
+    else:
+        _make(draft)
+    os.sync()  # A release with this name is whole, also after a power failure.
+    draft.rename(home)
+
+
+def _make(draft: Path) -> None:
     environment = Path(sys.prefix)
     packages = _site_packages(draft)
     shutil.copytree(
         _site_packages(environment),
         packages,
         copy_function=_place,
-        ignore=shutil.ignore_patterns(_CHECKOUT_LINK, "kumoi"),
+        ignore=shutil.ignore_patterns(_CHECKOUT_LINK, "kumoi", _COMPILED),
         symlinks=True,
     )
-    shutil.copytree(_PACKAGE, packages / "kumoi")  # Not linked: a checkout's files are edited.
+    shutil.copytree(  # Not linked: a checkout's files are edited.
+        _PACKAGE, packages / "kumoi", ignore=shutil.ignore_patterns(_COMPILED)
+    )
     (draft / "bin").mkdir()
     for python in (environment / "bin").glob("python*"):
         (draft / "bin" / python.name).symlink_to(python.readlink())
     shutil.copy(environment / "pyvenv.cfg", draft)
-    compileall.compile_dir(packages / "kumoi", quiet=2)
+    _place_compiled(draft)
     _open_to_all(draft)
-    os.sync()  # A release with this name is whole, also after a power failure.
-    draft.rename(home)
+
+
+def _is_installed() -> bool:
+    return _site_packages(Path(sys.prefix)) / "kumoi" == _PACKAGE
+
+
+def _place_compiled(draft: Path) -> None:
+    """What compiling.py makes is kept with a checkout's environment: the next release has most of it, too."""
+    environment, packages = Path(sys.prefix), _site_packages(draft)
+    kept = environment / _KEPT
+    if not _is_kept(kept):
+        link = _site_packages(environment) / _CHECKOUT_LINK
+        is_ours = link.is_file() and Path(link.read_text().strip()) == _PACKAGE.parent
+        if not (is_ours and os.access(environment, os.W_OK)):
+            kept = draft / _KEPT
+        _compile_all(kept)
+        os.sync()
+        files.replace(_made_for(kept), release_id(), promise=files.Promise.KILL)
+    others = _site_packages(environment)
+    for source, target in ((others, packages), (_PACKAGE, packages / "kumoi")):
+        below = kept / source.relative_to("/")
+        for code in below.rglob("*.pyc"):
+            folder = target / code.parent.relative_to(below)
+            if (folder / f"{code.name.split('.')[0]}.py").is_file():
+                (folder / _COMPILED).mkdir(exist_ok=True)
+                _place(str(code), str(folder / _COMPILED / code.name))
+    shutil.rmtree(draft / _KEPT, ignore_errors=True)
+
+
+def _is_kept(kept: Path) -> bool:
+    """For the very code of this release, where it is now: what is compiled is known by its file's path."""
+    return _made_for(kept).is_file() and _made_for(kept).read_text() == release_id()
+
+
+def _made_for(kept: Path) -> Path:
+    return kept / _PACKAGE.relative_to("/") / "release"
+
+
+def _compile_all(kept: Path) -> None:
+    # Roles and the supervisor read other names of this module.
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    from kumoi.hosts.units import compiling  # noqa: PLC0415
+
+    def compile_part(part: str) -> None:
+        kept_there = f"pycache_prefix={kept}"
+        command = [sys.executable, "-P", "-X", kept_there, "-m", compiling.__name__, part]
+        where = {"PYTHONPATH": str(_PACKAGE.parent), "PYTHONDONTWRITEBYTECODE": ""}
+        process.run(command, env=where, timeout_s=COMPILE_TIMEOUT_S)
+
+    with ThreadPoolExecutor(len(compiling.PARTS)) as parts:
+        list(parts.map(compile_part, compiling.PARTS))
 
 
 def _place(source: str, target: str) -> None:
