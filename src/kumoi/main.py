@@ -6,7 +6,6 @@ role imports only its own code: a process that runs all the time should be small
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import functools
@@ -16,7 +15,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -45,6 +45,7 @@ Role = Callable[[CloudSettings, HostSettings, "Activation"], Coroutine[Any, Any,
 EXIT_FAILED = 1
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 EXIT_USAGE = 2
+ONLY_ENGINES = "--only-engines"
 EXIT_INTERRUPTED, EXIT_CUT_OFF = 130, 141
 BOOT_ATTEMPTS = 10  # When they are over, systemd begins again.
 BOOT_PAUSE_S = 3.0
@@ -58,11 +59,13 @@ def main(argv: list[str] | None = None) -> int:
         _print_error(Invalid(f"there is no command {words[0]}: {', '.join(COMMANDS)}"))
         return EXIT_USAGE
     try:
-        args = _parser(words[0] if words else "").parse_args(words)
-        if args.command in INNER:
+        if words and words[0] in INNER:
             leave_out()
-            INNER[args.command](args)
+            INNER[words[0]](told(words))
             return 0
+        from kumoi.cli import parsing
+
+        args = parsing.parser(words[0] if words else "", _refuse).parse_args(words)
         command = COMMANDS[args.command]
         if command.needs_root and os.geteuid() != 0:
             how = (
@@ -121,51 +124,35 @@ def _print_error(error: KumoiError) -> None:
             sys.stderr.write(f"    because of {printable(cause)}\n")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Prints an error of usage in one line, as any other error."""
-
-    def error(self, message: str) -> NoReturn:
-        _print_error(Invalid(f"{message} (see {self.prog} --help)"))
-        self.exit(EXIT_USAGE)
+def _refuse(message: str) -> NoReturn:
+    _print_error(Invalid(message))
+    sys.exit(EXIT_USAGE)
 
 
-def _parser(called: str) -> argparse.ArgumentParser:
-    """A parser that knows all commands, and the arguments of the called one, the only one that is
-    imported.
-    """
-    from kumoi import __version__
-
-    parser = _Parser(
-        prog="kumoi",
-        description="A private cloud, and an environment for every git push.",
-        epilog="example: sudo ./kumoi demo",
-    )
-    parser.add_argument("--version", action="version", version=f"kumoi {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    shown = (
-        {} if called in INNER else COMMANDS
-    )  # What runs all the time keeps none of them in memory.
-    for name, command in shown.items():
-        example = f"example: {command.example}"
-        sub = commands.add_parser(name, help=command.help, description=command.help, epilog=example)
-        if name == called:
-            importlib.import_module(command.module).add_to(sub)
-    if called in INNER:
-        inner = commands.add_parser(called)
-        if called == "role":
-            inner.add_argument("role", choices=sorted(ROLES))
-        elif called == "store":
-            inner.add_argument("action", choices=("ensure",))
-        elif called == "supervise":
-            inner.add_argument("--only-engines", action="store_true")
-        inner.add_argument("--config", required=True, type=Path, help="where the settings are")
-    return parser
+# The commands that Kumoi calls itself. Most run all the time, and keep none of what reads people's words in memory.
 
 
-# The commands that Kumoi calls itself.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What such a command is told: COMMAND [WORD] --config DIRECTORY [--only-engines]."""
+
+    word: str
+    config: Path
+    only_engines: bool
 
 
-def _role(args: argparse.Namespace) -> None:
+def told(words: Sequence[str]) -> Told:
+    only_engines = ONLY_ENGINES in words
+    match [word for word in words[1:] if word != ONLY_ENGINES]:
+        case ["--config", directory]:
+            return Told("", Path(directory), only_engines)
+        case [word, "--config", directory]:
+            return Told(word, Path(directory), only_engines)
+        case _:
+            raise Invalid(f"say {words[0]} [WORD] --config DIRECTORY [{ONLY_ENGINES}]")
+
+
+def _role(args: Told) -> None:
     """Run a role until SIGTERM or SIGINT, which let work under way finish; or until SIGUSR1, sent
     when another process serves already, after which connected clients get their answers.
     """
@@ -174,13 +161,15 @@ def _role(args: argparse.Namespace) -> None:
     from kumoi.base import log
     from kumoi.hosts.units import running
 
+    if args.word not in ROLES:
+        raise Invalid(f"there is no role {args.word}: {', '.join(sorted(ROLES))}")
     running.forget_mark()
-    log.set_up(args.role)
+    log.set_up(args.word)
     cloud, host = config.read(CloudSettings, args.config), config.read(HostSettings, args.config)
     for name in (*cloud.unknown_names, *host.unknown_names):
         log.event("settings.key_unknown", key=name)
     try:
-        asyncio.run(_until_signal(ROLES[args.role], cloud.settings, host.settings))
+        asyncio.run(_until_signal(ROLES[args.word], cloud.settings, host.settings))
     except ExceptionGroup as group:  # Of the role's tasks: the first that failed ended the others.
         ours, others = group.split(KumoiError)
         if ours is None or others is not None:
@@ -214,7 +203,7 @@ async def _until_signal(role: Role, cloud: CloudSettings, host: HostSettings) ->
         await task
 
 
-def _supervise(args: argparse.Namespace) -> None:
+def _supervise(args: Told) -> None:
     from kumoi.hosts.units import control, guard, launch, releases, supervisor, table
 
     for pid in filter(None, ("self", os.environ.get(guard.GUARD_PID))):
@@ -226,7 +215,7 @@ def _supervise(args: argparse.Namespace) -> None:
     supervisor.Supervisor(wanted, control.digest_of(wanted), places).run()
 
 
-def _store(args: argparse.Namespace) -> None:
+def _store(args: Told) -> None:
     """Migrate both stores to this release, and fill the cloud's with its first rows."""
     from kumoi.cloud.store.migrate import upgrade as upgrade_cloud
     from kumoi.pipeline.store.migrate import upgrade as upgrade_pipeline
@@ -258,12 +247,12 @@ def _bootstrap(cloud: CloudSettings, host: HostSettings) -> None:
         enrolment.enrol(connection, host.name, key)
 
 
-def _settings(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
+def _settings(args: Told) -> tuple[CloudSettings, HostSettings]:
     cloud, host = config.read(CloudSettings, args.config), config.read(HostSettings, args.config)
     return cloud.settings, host.settings
 
 
-def _boot(args: argparse.Namespace) -> None:
+def _boot(args: Told) -> None:
     """Before systemd starts an agent, which comes before anything else of ours."""
     from kumoi.cli import choice
     from kumoi.hosts import boot
@@ -281,7 +270,7 @@ def _boot(args: argparse.Namespace) -> None:
             return
 
 
-def _halt(args: argparse.Namespace) -> None:
+def _halt(args: Told) -> None:
     """When systemd stops the machine, or all of us. The agent ends before the servers, which it would
     start again; systemd, which is about to stop it, does not.
     """
@@ -294,14 +283,14 @@ def _halt(args: argparse.Namespace) -> None:
     purge.stop_servers(host, grace_s=HALT_GRACE_S)
 
 
-def _patroni(args: argparse.Namespace) -> None:
+def _patroni(args: Told) -> None:
     """The unit of that name."""
     from kumoi.hosts.cluster import patroni
 
     patroni.serve(*_settings(args))
 
 
-INNER: dict[str, Callable[[argparse.Namespace], None]] = {
+INNER: dict[str, Callable[[Told], None]] = {
     "role": _role,
     "boot": _boot,
     "halt": _halt,

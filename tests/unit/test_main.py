@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kumoi import main
 from kumoi.base.process import run
 
 
@@ -14,7 +15,25 @@ def test_a_process_that_runs_all_the_time_has_no_printers_of_tables(tmp_path: Pa
     told = run([*command, "role", "fence", "--config", tmp_path / "none"], check=False).err
     imported = {line.rpartition("|")[2].strip() for line in told.splitlines()}
     assert "kumoi.base.log" in imported
-    assert not {"rich.console", "pygments.lexers", "structlog"} & imported
+    assert not {"rich.console", "pygments.lexers", "structlog", "argparse", "gettext"} & imported
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["role", "fence"], "say role [WORD] --config DIRECTORY"),
+        (["role", "nobody", "--config", "/s"], "there is no role nobody: agent, api"),
+        (["store", "--config"], "say store"),
+    ],
+)
+def test_what_kumoi_says_to_itself_is_read_strictly(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(words) == main.EXIT_FAILED
+    assert said in capsys.readouterr().err
+    assert main.told(["supervise", "--config", "/s", "--only-engines"]) == main.Told(
+        "", Path("/s"), only_engines=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,7 +55,10 @@ def test_a_process_that_runs_all_the_time_has_no_printers_of_tables(tmp_path: Pa
             "import kumoi.hosts.cluster.copy_server, kumoi.pipeline.repository_copies",
             {"httpx", "cryptography"},
         ),
-        ("import kumoi.cloud.agent.serve", {"pyroute2", "sqlalchemy"}),
+        (
+            "from kumoi import main; main.leave_out(); import kumoi.cloud.agent.serve",
+            {"pyroute2", "sqlalchemy"},
+        ),
         ("import kumoi.cloud.api.serve", {"httpx"}),
         ("import kumoi.cloud.drivers.image.inspector", {"oslo_utils"}),
     ],
