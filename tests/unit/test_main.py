@@ -61,8 +61,9 @@ def test_what_kumoi_says_to_itself_is_read_strictly(
         ),
         ("import kumoi.cloud.api.serve", {"httpx"}),
         ("import kumoi.cloud.drivers.image.inspector", {"oslo_utils"}),
+        ("import kumoi.hosts.units.supervisor", {"asyncio", "ssl"}),
     ],
-    ids=["serving", "patroni", "worker", "copies", "agent", "api", "inspector"],
+    ids=["serving", "patroni", "worker", "copies", "agent", "api", "inspector", "supervisor"],
 )
 def test_a_role_imports_only_what_it_needs_at_rest(code: str, left_out: set[str]) -> None:
     told = run([sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"]).out.split()

@@ -7,7 +7,6 @@ before the one before it stops. A role that inherits none, as in a test, opens i
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -66,6 +65,8 @@ class Activation:
             sender.sendto(b"READY=1", address)
 
     async def drain(self) -> None:
+        import asyncio  # noqa: PLC0415 - 3 MiB, and the supervisor, which reads a name of this, has no event loop
+
         async with asyncio.TaskGroup() as tasks:
             for draining in self.on_drain:
                 tasks.create_task(draining())
