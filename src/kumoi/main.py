@@ -101,7 +101,7 @@ def leave_out() -> None:
     """What libraries import to print to people, or for a command of their own: 4 MiB and more of each process that runs
     all the time. None says that a library is not installed.
     """
-    for name in ("rich", "pygments"):
+    for name in ("rich", "pygments", "httpx._main"):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     command = ModuleType("uvicorn.main")
     vars(command).update(Server=None, main=None, run=None)  # What `uvicorn` itself takes of it.

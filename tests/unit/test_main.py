@@ -53,11 +53,11 @@ def test_what_kumoi_says_to_itself_is_read_strictly(
         ),
         (
             "import kumoi.hosts.cluster.copy_server, kumoi.pipeline.repository_copies",
-            {"httpx", "cryptography"},
+            {"httpx", "cryptography", "yaml"},
         ),
         (
             "from kumoi import main; main.leave_out(); import kumoi.cloud.agent.serve",
-            {"pyroute2", "sqlalchemy"},
+            {"pyroute2", "sqlalchemy", "click"},
         ),
         ("import kumoi.cloud.api.serve", {"httpx"}),
         ("import kumoi.cloud.drivers.image.inspector", {"oslo_utils"}),

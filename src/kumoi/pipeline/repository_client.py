@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
@@ -16,9 +16,12 @@ from kumoi.base import trees
 from kumoi.base.errors import KumoiError
 from kumoi.config import HostSettings
 from kumoi.engine import calls
-from kumoi.pipeline import environment, repository_calls
+from kumoi.pipeline import repository_calls
 from kumoi.pipeline.repository_calls import Call, CommitChanges, CopyNote, RepositoryOperation
 from kumoi.pipeline.spool import Spool
+
+if TYPE_CHECKING:
+    from kumoi.pipeline import environment
 
 RECEIVE = "git-receive-pack"  # The second request of a push.
 NO_CHANGE = CopyNote()
@@ -54,6 +57,8 @@ class RepositoriesClient:
         return msgspec.json.decode(self._ask(call), type=dict[str, str] | None)
 
     def read_file(self, project_id: str, name: str, commit: str) -> environment.ProjectFile:
+        from kumoi.pipeline import environment  # noqa: PLC0415 - reads YAML; `copies` does without
+
         call = Call(
             operation=RepositoryOperation.READ_FILE, project_id=project_id, name=name, commit=commit
         )
