@@ -406,19 +406,23 @@ async def _copies(cloud: CloudSettings, host: HostSettings, activation: Activati
     tls = copy_calls.tls_context((key, certificate, authority))
     me = members.own(cloud, host)
     peers = [copy_calls.CopiesClient(each, tls) for each in cloud.control_hosts if each != me]
-    names = store(members.CLOUD)
+    names, pushed = store(members.CLOUD), store(members.PIPELINE)
     images = ImageCopies(names, ImageFiles(host.image_dir), cloud.image_max_bytes)
-    repositories = RepositoryCopies(
-        store(members.PIPELINE), RepositoriesClient(host), host.state / "copies"
-    )
+    repositories = RepositoryCopies(pushed, RepositoriesClient(host), host.state / "copies")
     keeper = copies.CopyKeeper([images, repositories], peers)
+
+    def rest() -> None:
+        """In a quiet cloud a look is rare, and each connection 2 MiB."""
+        for each in (names, pushed):
+            each.close()
+
     server = copy_server.CopyServer(keeper, images.open, repositories.pack)
     listener = Listener(
         server.app, me.address, members.COPIES_PORT, Certificates(certificate, key, authority)
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(serve([listener], activation))
-        group.create_task(copies.follow(keeper, names.listen, prepare=images.prepare))
+        group.create_task(copies.follow(keeper, names.listen, prepare=images.prepare, rest=rest))
 
 
 def _cloud_store(cloud: CloudSettings, host: HostSettings, *, follows: bool = False) -> Database:

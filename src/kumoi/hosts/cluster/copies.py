@@ -148,11 +148,17 @@ class CopyKeeper:
 
 
 async def follow(
-    keeper: CopyKeeper, listen: Callable[[], WakeListener], *, prepare: Callable[[], None]
+    keeper: CopyKeeper,
+    listen: Callable[[], WakeListener],
+    *,
+    prepare: Callable[[], None],
+    rest: Callable[[], None],
 ) -> None:
-    """Round after round, until cancelled; `prepare` before the first."""
+    """Round after round, until cancelled; `prepare` before the first, and `rest` after each that nothing was heard
+    before.
+    """
     alarm = Alarm(listen)
-    failures, is_prepared = 0, False
+    failures, is_prepared, is_quiet = 0, False, False
     try:
         while True:
             count = alarm.count
@@ -161,6 +167,8 @@ async def follow(
                     await asyncio.to_thread(prepare)
                     is_prepared = True
                 await asyncio.to_thread(keeper.round)
+                if is_quiet:
+                    await asyncio.to_thread(rest)
                 failures = 0
             except Exception as error:  # noqa: BLE001 - a loop's outermost place, as engine/loop.py
                 failures += 1
@@ -168,6 +176,7 @@ async def follow(
             await asyncio.sleep(BACKOFF.after(failures) if failures else PAUSE_S)
             if not failures:
                 await alarm.wait(LOOK_EVERY_S, after=count)
+                is_quiet = alarm.count == count
     finally:
         await alarm.close()
 
