@@ -457,6 +457,7 @@ def shared_connections(world: World, *, together: int) -> Iterator[Callable[[], 
             clock.advance(LOOK_S)
             asyncio.run(room.round())
 
+        process.run([*appctl(world), "dpctl/flush-conntrack"])  # What the tests before have left.
         process.run([*appctl(world), "dpctl/ct-set-maxconns", str(together)])
         try:
             yield look
