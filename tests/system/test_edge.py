@@ -75,6 +75,39 @@ with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as raw:
         except TimeoutError:
             pass
 """
+PIECES = """
+import socket, struct, sys
+mine, there, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+ends = [socket.inet_aton(mine), socket.inet_aton(there)]
+def checksum(data):
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+def opening(here, total=0):
+    return struct.pack("!HHLLBBHHH", here, port, 1, 0, 5 << 4, 2, 1024, total, 0)
+def piece(content, here, at, more):
+    head = (0x45, 0, 20 + len(content), here, more << 13 | at // 8, 64, 6, 0, *ends)
+    return struct.pack("!BBHHHBBH4s4s", *head) + content
+with (
+    socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as heard,
+    socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw,
+):
+    heard.settimeout(3)
+    for here, cuts in ((21000, (0, 20)), (21001, (0, 8, 20)), (21002, (0, 8, 16, 20))):
+        pseudo = b"".join(ends) + struct.pack("!BBH", 0, 6, 20)
+        whole = opening(here, checksum(pseudo + opening(here)))
+        for at, end in zip(cuts, cuts[1:]):
+            raw.sendto(piece(whole[at:end], here, at, end < 20), (there, 0))
+        try:
+            while True:
+                packet = heard.recv(100)
+                if struct.unpack("!H", packet[22:24])[0] == here:
+                    print(len(cuts) - 1, packet[33])
+                    break
+        except TimeoutError:
+            print(len(cuts) - 1, "nothing")
+"""
 SEND = """
 import socket, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
@@ -239,3 +272,9 @@ def test_what_is_refused_is_refused_aloud_and_stray_segments_are_answered_with_n
         for port in (foreign.getsockname()[1], 1):  # One that is open to others, and a closed one.
             flags = [str(flag) for flag in (*stray, syn)]  # The last shows that answers are heard.
             assert inside(engine_host, STRAY, mine, here, str(port), *flags) == str(syn)
+            # In pieces of 8 bytes, of which none says that it opens a connection and where.
+            answers = inside(engine_host, PIECES, mine, here, str(port)).splitlines()
+            assert answers == [f"{count} {rst | ack}" for count in (1, 2, 3)]
+        foreign.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            foreign.accept()
