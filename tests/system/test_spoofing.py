@@ -58,6 +58,7 @@ from kumoi.cloud.drivers.network.interface import (
 )
 from kumoi.cloud.drivers.network.ovn import switching
 from kumoi.cloud.drivers.network.ovn.southbound import OvnSouthbound
+from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
 from kumoi.cloud.drivers.network.ovs.connections import SwitchConnections
 from kumoi.hosts.units import switch, table
 
@@ -494,6 +495,12 @@ def test_ports_of_one_project_have_no_more_connections_than_it_together(world: W
         burst(next(bursts))
         reaches(NEIGHBOUR, address_of(ALIEN))
         assert int(process.run([*appctl(world), "dpctl/ct-get-nconns"]).out) < 2 * FEW
+
+
+def test_before_a_host_has_its_bridge_nothing_has_a_zone(world: World) -> None:
+    """An agent that began before OVN's controller logged an error, at each host's first start."""
+    with OvsSwitch(world.engines.here.switch_remote, bridge="none-yet") as early:
+        assert early.list_zones() == {}
 
 
 def test_of_a_port_that_is_gone_nothing_is_remembered(world: World) -> None:

@@ -130,10 +130,13 @@ class OvsSwitch:
 
     def list_zones(self) -> dict[str, int]:
         """The zones of connections that ovn-controller gave: to ports, by their ids, and two to each datapath, by its id
-        with `_snat` and `_dnat`. Raises Unreachable, and Transient while there is no bridge.
+        with `_snat` and `_dnat`; none while there is no bridge. Raises Unreachable.
         """
+        marks: dict[str, str] = {}
         with self._connection.reading(timeout_s=self._timeout_s) as database:
-            marks = _pairs(database.value(self._bridge(database), "Bridge", "external_ids"))
+            for bridge in database.rows("Bridge"):
+                if database.value(bridge, "Bridge", "name") == self._bridge_name:
+                    marks = _pairs(database.value(bridge, "Bridge", "external_ids"))
         return {
             key.removeprefix(ZONE): int(number)
             for key, number in marks.items()
