@@ -31,7 +31,7 @@ vrrp_instance clients {
   interface control
   virtual_router_id 53
   priority 100
-  advert_int 1
+  advert_int 0.25
   unicast_src_ip 10.0.5.13
   unicast_peer {
     10.0.5.1
