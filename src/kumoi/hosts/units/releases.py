@@ -8,6 +8,7 @@ only code in these directories: no state, no settings.
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import os
 import shutil
@@ -26,7 +27,7 @@ KEPT = 3  # Unused releases that stay.
 DIGEST_DIGITS = 12
 _PACKAGE = Path(kumoi.__file__).parent
 _CHECKOUT_LINK = "kumoi.pth"
-_COMPILED, _KEPT = "__pycache__", "compiled"
+_COMPILED = "__pycache__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +107,25 @@ def _install(home: Path) -> None:
 def _make(draft: Path) -> None:
     environment = Path(sys.prefix)
     packages = _site_packages(draft)
+    kept = _compiled(environment)
+    left_out = (_COMPILED,) if kept else ()
     shutil.copytree(
         _site_packages(environment),
         packages,
         copy_function=_place,
-        ignore=shutil.ignore_patterns(_CHECKOUT_LINK, "kumoi", _COMPILED),
+        ignore=shutil.ignore_patterns(_CHECKOUT_LINK, "kumoi", *left_out),
         symlinks=True,
     )
     shutil.copytree(  # Not linked: a checkout's files are edited.
-        _PACKAGE, packages / "kumoi", ignore=shutil.ignore_patterns(_COMPILED)
+        _PACKAGE, packages / "kumoi", ignore=shutil.ignore_patterns(*left_out)
     )
     (draft / "bin").mkdir()
     for python in (environment / "bin").glob("python*"):
         (draft / "bin" / python.name).symlink_to(python.readlink())
     shutil.copy(environment / "pyvenv.cfg", draft)
-    _place_compiled(draft)
+    if kept:
+        _place_compiled(kept, packages)
+    compileall.compile_dir(packages / "kumoi", quiet=2)  # What is missing.
     _open_to_all(draft)
 
 
@@ -128,19 +133,28 @@ def _is_installed() -> bool:
     return _site_packages(Path(sys.prefix)) / "kumoi" == _PACKAGE
 
 
-def _place_compiled(draft: Path) -> None:
-    """What compiling.py makes is kept with a checkout's environment: the next release has most of it, too."""
-    environment, packages = Path(sys.prefix), _site_packages(draft)
-    kept = environment / _KEPT
-    if not _is_kept(kept):
-        link = _site_packages(environment) / _CHECKOUT_LINK
-        is_ours = link.is_file() and Path(link.read_text().strip()) == _PACKAGE.parent
-        if not (is_ours and os.access(environment, os.W_OK)):
-            kept = draft / _KEPT
-        _compile_all(kept)
-        os.sync()
-        files.replace(_made_for(kept), release_id(), promise=files.Promise.KILL)
-    others = _site_packages(environment)
+def _compiled(environment: Path) -> Path | None:
+    """Where a checkout's environment keeps what compiling.py makes: the next release has most of it, too. None where it
+    cannot be written, or is that of another checkout.
+    """
+    kept = environment / "compiled"
+    made_for = (
+        kept / _PACKAGE.relative_to("/") / "release"
+    )  # What is compiled is known by its file's path.
+    if made_for.is_file() and made_for.read_text() == release_id():
+        return kept
+    link = _site_packages(environment) / _CHECKOUT_LINK
+    is_ours = link.is_file() and Path(link.read_text().strip()) == _PACKAGE.parent
+    if not (is_ours and os.access(environment, os.W_OK)):
+        return None
+    _compile_all(kept)
+    os.sync()
+    files.replace(made_for, release_id(), promise=files.Promise.KILL)
+    return kept
+
+
+def _place_compiled(kept: Path, packages: Path) -> None:
+    others = _site_packages(Path(sys.prefix))
     for source, target in ((others, packages), (_PACKAGE, packages / "kumoi")):
         below = kept / source.relative_to("/")
         for code in below.rglob("*.pyc"):
@@ -148,16 +162,6 @@ def _place_compiled(draft: Path) -> None:
             if (folder / f"{code.name.split('.')[0]}.py").is_file():
                 (folder / _COMPILED).mkdir(exist_ok=True)
                 _place(str(code), str(folder / _COMPILED / code.name))
-    shutil.rmtree(draft / _KEPT, ignore_errors=True)
-
-
-def _is_kept(kept: Path) -> bool:
-    """For the very code of this release, where it is now: what is compiled is known by its file's path."""
-    return _made_for(kept).is_file() and _made_for(kept).read_text() == release_id()
-
-
-def _made_for(kept: Path) -> Path:
-    return kept / _PACKAGE.relative_to("/") / "release"
 
 
 def _compile_all(kept: Path) -> None:

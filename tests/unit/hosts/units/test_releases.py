@@ -41,7 +41,13 @@ def test_what_is_kept_for_this_code_comes_with_each_release_of_it(
         for file in ("other/a.py", "kumoi/main.py"):  # Of what was compiled, one is gone.
             (packages / file).parent.mkdir(parents=True)
             (packages / file).touch()
-        releases._place_compiled(tmp_path / name)
+        assert releases._compiled(environment) == kept
+        releases._place_compiled(kept, packages)
         found = {str(path.relative_to(packages)) for path in packages.rglob("*.pyc")}
         tag = sys.implementation.cache_tag
         assert found == {f"other/__pycache__/a.{tag}.pyc", f"kumoi/__pycache__/main.{tag}.pyc"}
+
+
+def test_of_another_checkout_nothing_is_kept(environment: Path) -> None:
+    assert releases._compiled(environment) is None
+    assert not (environment / "compiled").exists()
