@@ -1,5 +1,5 @@
 """Hosts on other machines than the cloud's first: one joins by a link, and leaves; two run servers and have the
-control plane as well, go to another release and back, and go on without the first.
+control plane as well, go to another release and back, the one that was off later, and go on without the first.
 
 Three machines of our own, with systemd as their first process (machine.py), plugged into a switch.
 """
@@ -140,6 +140,12 @@ def on_three(first: Machine, second: Machine, third: Machine, servers: Any) -> A
     return {**servers, **more}
 
 
+@pytest.fixture(scope="module")
+def sources(boxes: list[Machine]) -> dict[str, Path]:
+    """Another release's code on each machine."""
+    return {box.name: another_release(box.shared / "src", version=NEWER) for box in boxes}
+
+
 @contextlib.contextmanager
 def beside(box: Machine, *words: str, source: Path | None = None) -> Iterator[None]:
     """A command on another machine, which waits for one on the first; it has ended well afterwards."""
@@ -222,41 +228,51 @@ def test_three_machines_have_the_control_plane(
     assert "has a member of the cloud's stores" in refused.err
 
 
-def test_three_machines_go_to_another_release(
-    first: Machine, second: Machine, third: Machine, on_three: Any
+def test_machines_go_to_another_release_and_back_while_a_control_host_is_off(
+    first: Machine, second: Machine, third: Machine, sources: dict[str, Path], on_three: Any
 ) -> None:
     """One command on each; the first host says whose turn it is. No server is touched."""
-    sources = {
-        box.name: another_release(box.shared / "src", version=NEWER)
-        for box in (first, second, third)
-    }
-    there = [(second, OTHER), (third, THIRD)]
-    before = [pid_of(box, host, on_three) for box, host in there]
-    with (
-        beside(second, "upgrade", "run", source=sources[second.name]),
-        beside(third, "upgrade", "run", source=sources[third.name]),
-    ):
-        first.kumoi("upgrade", "run", source=sources[first.name], timeout_s=PUT_ON_THREE_S)
-    wanted = {name: [NEWER] for name in ("kumoi-host1", OTHER, THIRD)}
-    eventually(
-        lambda: releases_of(third) == wanted,
-        within_s=BACK_S,
-        what=f"all say that they are of {NEWER}",
-    )
-    assert [pid_of(box, host, on_three) for box, host in there] == before
-    ping_from(second, OTHER, on_three[OTHER]["id"], on_three[THIRD]["fixed"])
+    before = pid_of(second, OTHER, on_three)
+    third.power_off()
+    for action, release in (("run", NEWER), ("rollback", kumoi.__version__), ("run", NEWER)):
+        order(action, first, second, sources)
+        wanted = {"kumoi-host1": [release], OTHER: [release], THIRD: [kumoi.__version__]}
+        eventually(
+            lambda wanted=wanted: releases_of(second) == wanted,  # type: ignore[misc]
+            within_s=BACK_S,
+            what=f"the two say that they are of {release}",
+        )
+    assert pid_of(second, OTHER, on_three) == before
+    found = second.kumoi("upgrade", "finalize", source=sources[second.name])
+    assert f"{THIRD}, off: when it is back, sudo ./kumoi up there" in found.out
 
 
-def test_a_control_host_reboots_and_is_one_again(
-    first: Machine, second: Machine, on_three: Any
+def test_a_control_host_that_is_back_does_not_act_before_it_has_the_release(
+    first: Machine, third: Machine, sources: dict[str, Path], on_three: Any
 ) -> None:
-    second.reboot()
+    """Its members of the stores follow by themselves, as after any reboot."""
+    third.start()
+    third.await_booted()
+    eventually(
+        lambda: not (cluster(first).get("store") or {"missing": "all"})["missing"],
+        within_s=BACK_S,
+        what="its members follow",
+    )
+    assert "the cloud was finalized at" in third.kumoi("status", check=False).out
+    assert hosts(first)[THIRD] == "down"
+    third.kumoi("up", source=sources[third.name])
     eventually(lambda: cluster(first)["whole"], within_s=BACK_S, what="all three are back")
     eventually(
-        lambda: first.answers(on_three[OTHER]["floating"]),
+        lambda: first.answers(on_three[THIRD]["floating"]),
         within_s=BACK_S,
         what="its server answers again",
     )
+
+
+def order(action: str, first: Machine, second: Machine, sources: dict[str, Path]) -> None:
+    with beside(second, "upgrade", action, source=sources[second.name]):
+        source = sources[first.name]
+        first.kumoi("upgrade", action, source=source, timeout_s=PUT_ON_THREE_S)
 
 
 def test_without_the_first_machine_the_others_go_on(
