@@ -19,7 +19,7 @@ EVERY_S = 0.001
 COUNTED = re.compile(
     r"(\d+)/(\d+) packets"
 )  # What `ping` says of itself at SIGQUIT: received, sent.
-LOOKS, LOOK_S, SAID_WITHIN_S = 3, 0.02, 10.0
+LOOKS, LOOK_S, SAID_WITHIN_S = 50, 0.02, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,20 @@ class Pinging:
     stream: PingStream
     child: subprocess.Popen[bytes]
     log: Path
+    _known: int = 0
 
     def lost(self) -> int:
-        """Packets that were sent and not answered so far. The fewest of several looks: what was sent just now
-        cannot have been answered.
+        """Packets that were sent and not answered so far. What was sent just now cannot have been answered, and with an
+        answer that takes a millisecond or two there is nearly always one: so this looks until there are no more than the
+        last time, or takes the fewest of many looks.
         """
-        return min(self._unanswered() for _ in range(LOOKS))
+        fewest = self._unanswered()
+        for _ in range(LOOKS):
+            if fewest <= self._known:
+                break
+            fewest = min(fewest, self._unanswered())
+        self._known = fewest
+        return fewest
 
     def is_answered(self) -> bool:
         """Whether one of them was."""

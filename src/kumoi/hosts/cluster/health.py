@@ -32,7 +32,10 @@ TICKLES = (
     3  # One after the other: the first may come before its client hears where the address is now.
 )
 USES_MAX = 10  # Of one connection.
-MISSED_MAX = 2  # One late answer moves no address.
+MISSED_MAX = {Role.API: 2, Role.PIPELINE: 4}
+"""So many late answers in a row move the address, one does not. A move cuts the API's requests that are under way, so a pipeline
+has longer: pushes wait, or come to another host's own address.
+"""
 WEIGHTS = {
     Role.API: 60,
     Role.PIPELINE: 30,
@@ -57,7 +60,7 @@ class Asked:
 
     @property
     def is_well(self) -> bool:
-        return self.missed < MISSED_MAX
+        return self.missed < MISSED_MAX[self.role]
 
     def answers(self) -> bool:
         """Whether it does, in time, and not that it failed."""

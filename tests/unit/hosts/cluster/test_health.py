@@ -75,7 +75,7 @@ WELL, ILL = answering("HTTP/1.1 300 Multiple Choices"), answering("HTTP/1.1 503 
 def test_a_host_is_worth_less_while_its_api_or_pipeline_does_not_answer(
     tmp_path: Path, api: Handler, pipeline: Handler, found: int
 ) -> None:
-    assert added(tmp_path, api, pipeline, looks=health.MISSED_MAX) == found
+    assert added(tmp_path, api, pipeline, looks=max(health.MISSED_MAX.values())) == found
 
 
 def test_a_connection_is_used_again_and_another_one_begun_now_and_then(tmp_path: Path) -> None:
@@ -95,6 +95,12 @@ def test_a_connection_is_used_again_and_another_one_begun_now_and_then(tmp_path:
 
 def test_one_late_answer_moves_no_address(tmp_path: Path) -> None:
     assert added(tmp_path, ILL, ILL, looks=1) == 0
+
+
+def test_a_pipeline_that_is_late_as_often_as_an_api_may_be_moves_no_address(tmp_path: Path) -> None:
+    looks = health.MISSED_MAX[Role.API]
+    assert added(tmp_path, WELL, ILL, looks=looks) == 0
+    assert added(tmp_path, ILL, ILL, looks=looks) == -60
 
 
 def test_a_host_without_its_api_keeps_no_address_from_one_without_its_pipeline() -> None:
