@@ -1,7 +1,7 @@
 """A connection to one OVSDB database: a live replica in memory, and transactions on it.
 
 Open vSwitch's own Python library keeps the replica. It has no types and may be used by one thread at
-a time, so nothing outside this module uses it. ovn/apply.py connects to the northbound database,
+a time, so nothing outside this module uses it. ovn/apply.py connects to the northbound database, ovn/southbound.py to the southbound,
 ovs/apply.py to a host's switch. A thread of the connection's own keeps the replica current and
 reconnects; whoever works on the replica holds the connection's lock.
 
@@ -315,6 +315,23 @@ class Connection:
             poller.block()
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake_read, 4096)
+
+
+class OvsdbClient:
+    """What one database is used for, by a connection of its own, which is closed with it."""
+
+    def __init__(self, connection: Connection, timeout_s: float) -> None:
+        self._connection = connection
+        self._timeout_s = timeout_s
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _open(remote: str, database: str, tables: Iterable[Table], changed: set[uuid.UUID]) -> Any:

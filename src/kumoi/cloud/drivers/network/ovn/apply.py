@@ -10,8 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from kumoi.base.errors import Bug
 from kumoi.cloud.drivers.network import ovsdb
@@ -48,7 +47,7 @@ HOLDERS = tuple(record.HOLDER for record in northbound.RECORDS if record.HOLDER 
 """Tables and their columns that refer to children."""
 
 
-class OvnNorthbound:
+class OvnNorthbound(ovsdb.OvsdbClient):
     """Implements `interface.Northbound`.
 
     `remote` is in OVSDB's notation, such as unix:/run/ovn/ovnnb_db.sock, `certificate` what `ssl:` needs.
@@ -63,15 +62,15 @@ class OvnNorthbound:
         certificate: tuple[Path, Path, Path] | None = None,
         timeout_s: float = ovsdb.DEFAULT_TIMEOUT_S,
     ) -> None:
-        self._connection = ovsdb.Connection(
+        connection = ovsdb.Connection(
             remote,
             northbound.DATABASE,
             northbound.tables(),
             changed=changed,
             certificate=certificate,
         )
+        super().__init__(connection, timeout_s)
         self._mirror = _Mirror()
-        self._timeout_s = timeout_s
 
     def converge(self, topology: Topology, *, asks: bool = False) -> Applied:
         wanted = desired(topology)
@@ -104,20 +103,6 @@ class OvnNorthbound:
             )
             ports = frozenset(key.id for key in up if key.kind == RecordKind.PORT)
             return ObservedNetwork(ports, _number(database, northbound.HAVE))
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _succeed(database: ovsdb.ReplicaTransaction) -> None:

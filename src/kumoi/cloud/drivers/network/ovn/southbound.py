@@ -7,8 +7,7 @@ Read by the agent, as the host's controller reads it; nothing is written.
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from kumoi.cloud.drivers.network import ovsdb
 
@@ -22,7 +21,7 @@ TABLES = (
 )
 
 
-class OvnSouthbound:
+class OvnSouthbound(ovsdb.OvsdbClient):
     """`certificate` is what `ssl:` needs."""
 
     def __init__(
@@ -32,8 +31,8 @@ class OvnSouthbound:
         certificate: tuple[Path, Path, Path] | None = None,
         timeout_s: float = ovsdb.DEFAULT_TIMEOUT_S,
     ) -> None:
-        self._connection = ovsdb.Connection(remote, DATABASE, TABLES, certificate=certificate)
-        self._timeout_s = timeout_s
+        connection = ovsdb.Connection(remote, DATABASE, TABLES, certificate=certificate)
+        super().__init__(connection, timeout_s)
 
     def routers(self) -> dict[str, str]:
         """The id of each router, or of the balancer that it is of, by the id of its datapath. Raises Unreachable."""
@@ -45,17 +44,3 @@ class OvnSouthbound:
                 if ROUTER in ids:
                     found[str(row.uuid)] = ids.get(NAME, "").removeprefix(NAME_PREFIX)
         return found
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -9,8 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from kumoi.base.errors import Transient
 from kumoi.cloud.drivers.network import ovsdb
@@ -81,7 +80,7 @@ def link_index(name: str) -> int | None:
         return None
 
 
-class OvsSwitch:
+class OvsSwitch(ovsdb.OvsdbClient):
     """Implements `interface.Switch`. `remote` such as unix:/run/openvswitch/db.sock. `changed` is called, from another
     thread, after anything in its database has changed: a hint, never data.
     """
@@ -95,10 +94,9 @@ class OvsSwitch:
         changed: Callable[[], None] | None = None,
         timeout_s: float = ovsdb.DEFAULT_TIMEOUT_S,
     ) -> None:
-        self._connection = ovsdb.Connection(remote, DATABASE, TABLES, changed=changed)
+        super().__init__(ovsdb.Connection(remote, DATABASE, TABLES, changed=changed), timeout_s)
         self._bridge_name = bridge
         self._link_index = link_index
-        self._timeout_s = timeout_s
 
     def ensure_ports(self, ports: Mapping[str, str]) -> None:
         indexes = self._indexes(ports)
@@ -142,20 +140,6 @@ class OvsSwitch:
             for key, number in marks.items()
             if key.startswith(ZONE) and number.isdecimal()
         }
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _change(self, plan: Callable[[Iterable[PluggedPort]], Iterable[Action]]) -> None:
         def change(database: ovsdb.ReplicaTransaction) -> None:
