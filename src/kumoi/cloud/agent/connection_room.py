@@ -12,9 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from kumoi.base import log
 from kumoi.base.clock import Clock
-from kumoi.base.errors import KumoiError
+from kumoi.cloud.agent import looks
 from kumoi.cloud.agent.tending import wait
 from kumoi.cloud.drivers.network.ovs.connections import SwitchConnections, ZoneUse
 
@@ -63,19 +62,16 @@ class ConnectionRoom:
         self._look_at = 0.0
 
     async def run(self) -> None:
-        """Until cancelled. The first of several failures in a row is logged."""
-        fails = False
-        while True:
-            self._changed.clear()
-            try:
-                await self.round()
-                fails = False
-            except (KumoiError, OSError) as error:
-                if not fails:
-                    log.failure("connections.not_shared", error)
-                fails = True
-            await wait(self._changed, LOOK_S)
-            await asyncio.sleep(SOON_S)
+        """Until cancelled."""
+        await looks.in_turns(self._look, self._rest, failure="connections.not_shared")
+
+    async def _look(self) -> None:
+        self._changed.clear()
+        await self.round()
+
+    async def _rest(self) -> None:
+        await wait(self._changed, LOOK_S)
+        await asyncio.sleep(SOON_S)
 
     async def round(self) -> None:
         """One look, where it is time for one or there are other zones than at the last."""
