@@ -45,6 +45,7 @@ SPENT_MAX_S = 5.0  # In one round.
 SETTLED_S = 0.2
 WARM_S = 1.0
 DRIP_EVERY_S = 1.0
+DRIPPED = b"GET /image/v2/images HTTP/1.1\r\nX-Slow: "  # A head that never ends; a wrong one is refused at once.
 BODY_BYTES = 110_000
 TIMES_MAX = 2.0
 PAUSE_S = 0.002
@@ -265,21 +266,29 @@ class Flooder:
 def idle(flooder: Flooder) -> None:
     """Connections that say nothing."""
     held = [flooder.connect(_source(number)) for number in range(CONNECTIONS)]
-    threading.Thread(target=_hold, args=(flooder, held, b""), daemon=True).start()
+    threading.Thread(target=_hold, args=(flooder, held, b"", b""), daemon=True).start()
 
 
 def dripping(flooder: Flooder) -> None:
-    """Connections that say a byte of a head now and then."""
+    """Connections that say a byte of a head now and then, and come again when they are cut off."""
     held = [flooder.connect(_source(number)) for number in range(CONNECTIONS)]
-    threading.Thread(target=_hold, args=(flooder, held, b"x"), daemon=True).start()
+    threading.Thread(target=_hold, args=(flooder, held, DRIPPED, b"x"), daemon=True).start()
+
+
+def refused_at_once(flooder: Flooder) -> None:
+    """Connections that say what no request begins with, and come again as fast as one client can."""
+    held = [flooder.connect(_source(number)) for number in range(CONNECTIONS)]
+    threading.Thread(target=_hold, args=(flooder, held, b"", b"x"), daemon=True).start()
 
 
 def _source(number: int) -> str:
     return FLOODERS[number % len(FLOODERS)]
 
 
-def _hold(flooder: Flooder, held: list[ssl.SSLSocket], drip: bytes) -> None:
-    """Connections that were closed are opened again."""
+def _hold(flooder: Flooder, held: list[ssl.SSLSocket], first: bytes, drip: bytes) -> None:
+    """Connections that were closed are opened again. Each says `first`, and then `drip` again and again."""
+    for connection in held:
+        connection.sendall(first)
     while True:
         for number, connection in enumerate(held):
             connection.settimeout(0)
@@ -295,6 +304,7 @@ def _hold(flooder: Flooder, held: list[ssl.SSLSocket], drip: bytes) -> None:
                 connection.close()
                 with contextlib.suppress(OSError):
                     held[number] = flooder.connect(_source(number))
+                    held[number].sendall(first)
             time.sleep(DRIP_EVERY_S / CONNECTIONS)
 
 
@@ -346,6 +356,7 @@ FLOODS: dict[str, Flood] = {
     "the machine's share, processes that compute and ask nobody": nothing_but_computing,
     f"{CONNECTIONS} idle connections": idle,
     f"{CONNECTIONS} connections that drip": dripping,
+    f"{CONNECTIONS} connections that are refused at once and come again": refused_at_once,
     f"{CLIENTS} clients that log in with a wrong password": wrong_logins,
     f"{CLIENTS} clients that log in with the right one": right_logins,
     f"{CLIENTS} clients of one project that read": reads,
