@@ -23,12 +23,15 @@ from kumoi.cloud.domain.identity.signing_key import TTL_MAX_S
 from kumoi.cloud.store.identity.assignment import SYSTEM_ID
 from kumoi.cloud.store.identity.revocation import End, Key, RevocationKind, Revoked, grant_key
 from kumoi.cloud.store.identity.signing_key import ALGORITHM, SigningKeys
+from kumoi.engine.memo import BoundedMap
 from kumoi.engine.position import Position
 
 __all__ = ["TTL_MAX_S", "Claims", "Rule", "Scope", "Tokens", "TrustClaim"]
 
 OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False}  # We compare times ourselves.
-VERIFIED_MAX = 4_096  # A few KiB each.
+VERIFIED_BYTES_MAX = (
+    8 << 20
+)  # About six thousand tokens; one with a hundred access rules has 60 KiB.
 UNSURE_MOST_S = 900.0
 """For so long tokens are accepted by a list of revocations that may lack some, as of an API that is cut off from the
 other control hosts. What it shows then is as old as its list: an owner of a revoked token has seen it, or could have.
@@ -142,7 +145,8 @@ class Tokens:
         signer = signing_key.signer(found, now)
         accepted = signing_key.accepted(found, now)
         self._public = {span.key.id: span.key.private.public_key() for span in accepted}
-        self._verified: dict[str, _Verified] = {}  # Of these keys; who verifies now keeps the old.
+        # Of these keys; who verifies now keeps the old.
+        self._verified = BoundedMap[str, _Verified](VERIFIED_BYTES_MAX)
         self._signer = signer
 
     def sign(self, claims: Claims) -> str:
@@ -165,7 +169,7 @@ class Tokens:
             raise Unauthenticated("The request you have made requires authentication.")
         return known.claims
 
-    def _verify(self, token: str, verified: dict[str, _Verified]) -> _Verified:
+    def _verify(self, token: str, verified: BoundedMap[str, _Verified]) -> _Verified:
         """Check the signature. That costs as much as all the rest of a short request, so the result
         is kept as long as the key is accepted. Whether the token has ended is checked each time.
         """
@@ -175,9 +179,8 @@ class Tokens:
             claims = msgspec.convert(raw, Claims)
         except (jwt.InvalidTokenError, msgspec.ValidationError, KeyError) as cause:
             raise Unauthenticated("The request you have made requires authentication.") from cause
-        if len(verified) >= VERIFIED_MAX:
-            verified.clear()
-        known = verified[token] = _Verified(claims)
+        known = _Verified(claims)
+        verified.put(token, known, token)  # The claims say no more than the token does.
         return known
 
     @property

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from kumoi.base.errors import Unauthenticated
-from kumoi.cloud.domain.identity import token as domain
-from kumoi.cloud.domain.identity.token import Tokens
+from kumoi.cloud.domain.identity.token import VERIFIED_BYTES_MAX, Rule, Tokens
 from kumoi.cloud.store.identity.revocation import EVERYTHING, RevocationKind
 from kumoi.cloud.store.identity.signing_key import KeyDirectory
+from kumoi.engine.http.bounds import ENTRIES_MAX
 from tests.unit.cloud.domain.identity.test_token import NOW, claims, is_valid, revoked
 
 
@@ -53,8 +55,20 @@ def test_a_token_beside_a_good_one_is_checked_for_itself(tokens: Tokens) -> None
     assert not is_valid(tokens, token[:-4] + "AAAA")
 
 
-def test_what_is_remembered_is_bounded(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(domain, "VERIFIED_MAX", 3)
-    signed = [tokens.sign(claims(user_id=str(number))) for number in range(10)]
-    assert all(is_valid(tokens, token) for token in signed * 2)
-    assert len(tokens._verified) <= 3
+def test_what_is_remembered_has_a_bound_in_bytes_however_long_tokens_are(tokens: Tokens) -> None:
+    rules = [
+        Rule(id=f"{number:032}", service="s" * 255, method="GET", path=f"/{'p' * 127}")
+        for number in range(ENTRIES_MAX)
+    ]
+    signed = tokens.sign(claims(access_rules=rules))
+    more = 4 * VERIFIED_BYTES_MAX // len(signed)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(more):
+            assert is_valid(tokens, tokens.sign(claims(user_id=str(number), access_rules=rules)))
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 3 * VERIFIED_BYTES_MAX
