@@ -155,6 +155,19 @@ def test_a_domains_admin_makes_nobody_the_clouds(tenants: Tenants) -> None:
             assert asked.delete(path).status_code == 204
 
 
+def test_a_domains_manager_does_not_become_who_manages_another_domain(tenants: Tenants) -> None:
+    own, other, identity = tenants.own, tenants.other, tenants.admin.identity
+    named = {role.name: role.id for role in identity.roles()}
+    for role, status in (("admin", 403), ("manager", 403), ("reader", 200)):
+        user = identity.create_user(name=f"{role}-there", domain_id=own["domain"])
+        there = f"/domains/{other['domain']}/users/{user.id}/roles/{named[role]}"
+        assert identity.put(there).status_code == 204
+        with tenants.with_role("manager") as manager:
+            stolen = {"user": {"password": PASSWORD}}
+            answer = manager.identity.patch(f"/users/{user.id}", json=stolen)
+            assert answer.status_code == status
+
+
 def test_a_domains_manager_gives_no_role_to_others_or_on_what_is_anothers(
     tenants: Tenants,
 ) -> None:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from openstack.connection import Connection
 
 from kumoi.base.ids import new_hex_id
+from kumoi.cloud.domain.identity.login import HERE_FRACTION
 
 if TYPE_CHECKING:
     from tests.running_cloud import RunningCloud
@@ -65,6 +66,16 @@ def test_a_passcode_is_of_one_user(
 ) -> None:
     assert log_in(http, {"id": demo.current_user_id}, totp=passcode(cloud)).status_code == 401
     assert log_in(http, {"id": "nobody"}, totp=passcode(cloud)).status_code == 401
+
+
+def test_who_guesses_passcodes_waits_also_with_the_right_one(
+    cloud: RunningCloud, http: httpx.Client, user: dict[str, Any]
+) -> None:
+    """Else all million of them would be tried in the minute that one is good for."""
+    most = cloud.config.login_attempts_per_minute // HERE_FRACTION
+    guesses = [log_in(http, user, totp="000000").status_code for _ in range(most + 1)]
+    assert guesses == [401] * most + [429]
+    assert log_in(http, user, totp=passcode(cloud)).status_code == 429
 
 
 def test_who_needs_both_gets_in_with_neither_alone(
