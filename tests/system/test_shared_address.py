@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.system.container_host import until
 from tests.system.slots import free_slot
 
 from kumoi.base import namespace
 from kumoi.base.process import run
+from kumoi.config import CloudSettings
 from kumoi.hosts.cluster.health import AddressWatch
 from kumoi.hosts.cluster.shared_connections import SharedConnections
 from kumoi.hosts.wires import shared_address, tickle
@@ -95,6 +98,34 @@ def test_whoever_waits_for_an_answer_hears_that_none_comes(world: World) -> None
     assert to_own.recv(1) == b"x"
     for each in (listener, here, elsewhere, to_own, *accepted):
         each.close()
+
+
+def test_whoever_connects_to_a_holder_that_lost_all_processes_waits_for_the_next_one(
+    world: World,
+) -> None:
+    """Its kernel has the address still. Its other ports and its own address refuse, as any kernel does."""
+    cloud = CloudSettings(name="kshare", shared_address=SHARED, api_port=PORT)
+    shared_address.refuse_nobody(cloud, namespace=world.holder)
+    shared_address.refuse_nobody(cloud, namespace=world.holder)
+    following, other = world.at(world.following), world.at(world.other)
+    for refused in ((SHARED, PORT + 5), (OWN, PORT)):
+        with pytest.raises(ConnectionRefusedError):
+            namespace.within(other, lambda at=refused: socket.create_connection(at, BOUND_S))
+    there = namespace.within(following, lambda: socket.create_server(("0.0.0.0", PORT)))
+    with ThreadPoolExecutor(1) as thread:
+        connecting = thread.submit(namespace.within, other, connected)
+        until(lambda: asks(world.other))
+        world.ip(world.following, f"address add {SHARED}/32 dev one")
+        world.ip(world.other, "neighbour flush dev one")
+        world.ip(world.holder, f"address delete {SHARED}/32 dev one")
+        client = connecting.result(BOUND_S)
+    for each in (client, there):
+        each.close()
+
+
+def asks(name: str) -> bool:
+    """Whether a client there connects to the address, and nobody has answered."""
+    return "SYN-SENT" in run(["ss", "--tcp", "--numeric", "dst", SHARED], namespace=name).out
 
 
 def watch(me: str, other: str) -> AddressWatch:

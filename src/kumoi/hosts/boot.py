@@ -13,7 +13,7 @@ from kumoi import members
 from kumoi.base import namespace
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.units import ownership, rights, running, table
-from kumoi.hosts.wires import keepalived, links, virtual
+from kumoi.hosts.wires import keepalived, links, shared_address, virtual
 
 OPEN_DEVICE = 0o666
 
@@ -59,6 +59,7 @@ def ensure_files(cloud: CloudSettings, host: HostSettings) -> None:
     make_directories(host)
     virtual.ensure_databases(cloud, host, only_missing=bool(running.found(host.state_dir)))
     if members.shares_address(cloud, host):
+        shared_address.refuse_nobody(cloud, namespace=host.control_namespace)
         keepalived.ensure_file(cloud, host)
     ownership.own_databases(cloud, host)
     if Role.AGENT in host.roles:

@@ -30,7 +30,7 @@ from kumoi.base import namespace, process
 from kumoi.config import CONTROL, CloudSettings, HostSettings, Role
 from kumoi.hosts.units import database_file, running, switch, table
 from kumoi.hosts.units.database_file import RaftMember
-from kumoi.hosts.wires import edge, links, neighbours, silence, sockets
+from kumoi.hosts.wires import edge, links, neighbours, shared_address, silence, sockets
 from kumoi.members import NORTHBOUND, OVN_DATABASES, SOUTHBOUND, OvnDatabase
 
 OVN_SCHEMAS = Path("/usr/share/ovn")
@@ -245,6 +245,8 @@ def delete(cloud: CloudSettings, host: HostSettings) -> None:
     links.delete_link(control_veth(cloud, host).name)
     for inside in (host.name, f"{host.name}{CONTROL}"):
         links.delete_namespace(inside)
+    if host.control_namespace is None:
+        shared_address.forget_refusals(cloud)
     if not _has_hosts(cloud):
         edge.delete(cloud)
         links.delete_link(underlay_bridge(cloud))
