@@ -4,6 +4,7 @@ elsewhere and those on it.
 
 from __future__ import annotations
 
+import functools
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -110,7 +111,7 @@ def test_whoever_connects_to_a_holder_that_lost_all_processes_waits_for_the_next
     following, other = world.at(world.following), world.at(world.other)
     for refused in ((SHARED, PORT + 5), (OWN, PORT)):
         with pytest.raises(ConnectionRefusedError):
-            namespace.within(other, lambda at=refused: socket.create_connection(at, BOUND_S))
+            namespace.within(other, functools.partial(socket.create_connection, refused, BOUND_S))
     there = namespace.within(following, lambda: socket.create_server(("0.0.0.0", PORT)))
     with ThreadPoolExecutor(1) as thread:
         connecting = thread.submit(namespace.within, other, connected)

@@ -1,7 +1,7 @@
 """The unit `health`: asks this host's API and pipeline as a client does, and tells keepalived by a number in a
 file, which keepalived adds to the host's priority for the shared address. When the address has left this host, it ends the
 connections that are left here; when it has come, those that are left at who had it and is lost. And it ends OVN's databases that
-gave up.
+gave up, and closes gaps in the files of others.
 
 A process that listens may be frozen, and a socket whose process is being started again takes connections; so what counts is
 an answer. keepalived could start a program for each look: Python's start would cost more than everything else here.
@@ -21,6 +21,7 @@ from kumoi.base import files, log
 from kumoi.base.process import ProcessFailed
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.cluster import failed_databases
+from kumoi.hosts.cluster.failed_databases import DatabaseServer
 from kumoi.hosts.cluster.shared_connections import SharedConnections
 from kumoi.hosts.units import rights
 from kumoi.hosts.wires import shared_address
@@ -150,9 +151,24 @@ async def serve(cloud: CloudSettings, host: HostSettings) -> None:
     """Until cancelled."""
     health = HealthCheck(_asked(cloud, host), weight_of_missing(host))
     await asyncio.to_thread(shared_address.give_back, cloud.shared_address)
+    databases = [*failed_databases.servers(cloud, host)]
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_keep_whole(databases))
+        tasks.create_task(_look(cloud, host, health, databases))
+
+
+async def _keep_whole(databases: list[DatabaseServer]) -> None:
+    """Beside all else: to write a file anew takes its time."""
+    while True:
+        await asyncio.to_thread(failed_databases.close_gaps, databases)
+        await asyncio.sleep(EVERY_S)
+
+
+async def _look(
+    cloud: CloudSettings, host: HostSettings, health: HealthCheck, databases: list[DatabaseServer]
+) -> None:
     with contextlib.closing(_connections(cloud, host)) as connections:
         watch = AddressWatch(cloud.shared_address, connections)
-        databases = [*failed_databases.servers(cloud, host)]
         for number in itertools.count():
             await asyncio.to_thread(watch.look)
             if number % DATABASES_EVERY == 0:

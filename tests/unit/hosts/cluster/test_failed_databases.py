@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ class Member:
             f"--unixctl={self.server.control}",
             "--no-chdir",
         ]
-        limited = f'trap "" XFSZ; ulimit -f {blocks}; exec "$@"'
+        limited = f'trap "" XFSZ; ulimit -S -f {blocks}; exec "$@"'
         self.serving = subprocess.Popen(["sh", "-c", limited, "sh", *words], cwd=self.directory)
         return self.serving
 
@@ -63,7 +64,7 @@ class Member:
 def member(tmp_path: Path) -> Iterator[Member]:
     raft = f"unix:{tmp_path}/raft"
     process.run(["ovsdb-tool", "create-cluster", tmp_path / "nb.db", SCHEMA, raft])
-    made = Member(tmp_path, DatabaseServer(NORTHBOUND.schema, tmp_path / "control.ctl"))
+    made = Member(tmp_path, DatabaseServer(NORTHBOUND.schema, tmp_path / "control.ctl", tmp_path))
     made.start()
     try:
         made.wait(lambda: made.write(1))
@@ -105,3 +106,80 @@ def test_one_that_is_started_where_it_cannot_write_ends_again(member: Member) ->
 
     member.wait(is_ended)
     assert again.returncode == 0
+
+
+@pytest.fixture
+def follower(member: Member) -> Iterator[Member]:
+    """One of two; whatever `member` acknowledges waits for it."""
+    directory = member.directory / "follower"
+    directory.mkdir()
+    joined = (f"unix:{directory}/raft", f"unix:{member.directory}/raft")
+    file = directory / "nb.db"
+    process.run(["ovsdb-tool", "join-cluster", file, NORTHBOUND.schema, *joined])
+    made = Member(
+        directory, DatabaseServer(NORTHBOUND.schema, directory / "control.ctl", directory)
+    )
+    made.start()
+    third = Member(member.directory / "third", DatabaseServer(NORTHBOUND.schema, Path(), directory))
+    third.directory.mkdir()
+    joined = (f"unix:{third.directory}/raft", f"unix:{member.directory}/raft")
+    third.server.control = third.directory / "control.ctl"
+    process.run(
+        ["ovsdb-tool", "join-cluster", third.directory / "nb.db", NORTHBOUND.schema, *joined]
+    )
+    third.start()
+    try:
+        for each in (made, third):
+            member.wait(lambda each=each: each.write(1))  # type: ignore[misc]
+        yield made
+    finally:
+        for each in (made, third):
+            if each.serving is not None:
+                each.serving.kill()
+                each.serving.wait()
+
+
+def limit(member: Member, size: int) -> None:
+    assert member.serving is not None
+    resource.prlimit(member.serving.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_gap_in_the_file_of_one_that_could_not_write_is_closed(
+    member: Member, follower: Member, *, closed: bool
+) -> None:
+    """With no room it works on, and without a file that is written anew it would be its last start."""
+    file = follower.directory / "nb.db"
+    failed_databases.close_gaps([follower.server])
+    limit(follower, file.stat().st_size + 100)
+    assert member.write(400)
+    limit(follower, resource.RLIM_INFINITY)
+    assert member.write(50)
+    follower.wait(lambda: not follower.server.has_failed())
+    follower.server._may_have_gap = True
+    if closed:
+        failed_databases.close_gaps([follower.server])
+    assert follower.serving is not None
+    follower.serving.kill()
+    follower.serving.wait()
+    again = follower.start()
+    if closed:
+        follower.wait(lambda: follower.write(1))
+    else:
+        assert again.wait(BOUND_S) == 1
+
+
+def test_a_file_system_that_was_full_is_noticed(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed_databases.close_gaps([member.server])
+    before = (member.directory / "nb.db").stat().st_ino
+    assert member.write(1)
+    failed_databases.close_gaps([member.server])
+    assert (member.directory / "nb.db").stat().st_ino == before
+    monkeypatch.setattr(failed_databases, "LITTLE_ROOM", 1 << 62)
+    failed_databases.close_gaps([member.server])
+    assert (member.directory / "nb.db").stat().st_ino == before
+    monkeypatch.undo()
+    failed_databases.close_gaps([member.server])
+    assert (member.directory / "nb.db").stat().st_ino != before
