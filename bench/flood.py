@@ -265,30 +265,35 @@ class Flooder:
 
 def idle(flooder: Flooder) -> None:
     """Connections that say nothing."""
-    held = [flooder.connect(_source(number)) for number in range(CONNECTIONS)]
-    threading.Thread(target=_hold, args=(flooder, held, b"", b""), daemon=True).start()
+    _hold(flooder)
 
 
 def dripping(flooder: Flooder) -> None:
     """Connections that say a byte of a head now and then, and come again when they are cut off."""
-    held = [flooder.connect(_source(number)) for number in range(CONNECTIONS)]
-    threading.Thread(target=_hold, args=(flooder, held, DRIPPED, b"x"), daemon=True).start()
+    _hold(flooder, first=DRIPPED, drip=b"x")
 
 
 def refused_at_once(flooder: Flooder) -> None:
     """Connections that say what no request begins with, and come again as fast as one client can."""
-    held = [flooder.connect(_source(number)) for number in range(CONNECTIONS)]
-    threading.Thread(target=_hold, args=(flooder, held, b"", b"x"), daemon=True).start()
+    _hold(flooder, drip=b"x")
 
 
-def _source(number: int) -> str:
-    return FLOODERS[number % len(FLOODERS)]
+def _hold(flooder: Flooder, *, first: bytes = b"", drip: bytes = b"") -> None:
+    """Each says `first`, and then `drip` again and again, in a thread for all of them."""
+
+    def opened(number: int) -> ssl.SSLSocket:
+        made = flooder.connect(FLOODERS[number % len(FLOODERS)])
+        made.sendall(first)
+        return made
+
+    held = [opened(number) for number in range(CONNECTIONS)]
+    threading.Thread(target=_drip, args=(flooder, held, opened, drip), daemon=True).start()
 
 
-def _hold(flooder: Flooder, held: list[ssl.SSLSocket], first: bytes, drip: bytes) -> None:
-    """Connections that were closed are opened again. Each says `first`, and then `drip` again and again."""
-    for connection in held:
-        connection.sendall(first)
+def _drip(
+    flooder: Flooder, held: list[ssl.SSLSocket], opened: Callable[[int], ssl.SSLSocket], drip: bytes
+) -> None:
+    """Connections that were closed are opened again."""
     while True:
         for number, connection in enumerate(held):
             connection.settimeout(0)
@@ -303,8 +308,7 @@ def _hold(flooder: Flooder, held: list[ssl.SSLSocket], first: bytes, drip: bytes
                 flooder.refused += 1
                 connection.close()
                 with contextlib.suppress(OSError):
-                    held[number] = flooder.connect(_source(number))
-                    held[number].sendall(first)
+                    held[number] = opened(number)
             time.sleep(DRIP_EVERY_S / CONNECTIONS)
 
 

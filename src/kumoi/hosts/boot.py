@@ -41,6 +41,8 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
     if made:
         table.boot_file(host).unlink(missing_ok=True)
     has_new_control = virtual.ensure_control(cloud, host)
+    if members.shares_address(cloud, host):
+        shared_address.refuse_nobody(cloud, namespace=host.control_namespace)
     return made or (has_new_control and _runs_astray(host))
 
 
@@ -59,7 +61,6 @@ def ensure_files(cloud: CloudSettings, host: HostSettings) -> None:
     make_directories(host)
     virtual.ensure_databases(cloud, host, only_missing=bool(running.found(host.state_dir)))
     if members.shares_address(cloud, host):
-        shared_address.refuse_nobody(cloud, namespace=host.control_namespace)
         keepalived.ensure_file(cloud, host)
     ownership.own_databases(cloud, host)
     if Role.AGENT in host.roles:

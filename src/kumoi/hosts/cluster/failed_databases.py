@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
+import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class DatabaseServer:
 
     def close_gap(self) -> None:
         """Where there may be one, and room for a whole file. Raises OSError, ValueError."""
-        if _has_little_room(self.disk):
+        if shutil.disk_usage(self.disk).free < LITTLE_ROOM:
             self._may_have_gap = True
         elif self._may_have_gap:
             told = self._ask("ovsdb-server/compact", self.schema, within_s=WRITTEN_WITHIN_S)
@@ -85,12 +85,10 @@ def servers(cloud: CloudSettings, host: HostSettings) -> Iterator[DatabaseServer
 def end_failed(databases: Iterable[DatabaseServer]) -> None:
     """One that does not answer is being started, or is looked at by others."""
     for each in databases:
-        try:
+        with contextlib.suppress(OSError, ValueError):
             if each.has_failed():
                 log.warning("database.failed", database=each.schema)
                 each.end()
-        except (OSError, ValueError):
-            continue
 
 
 def close_gaps(databases: Iterable[DatabaseServer]) -> None:
@@ -98,12 +96,6 @@ def close_gaps(databases: Iterable[DatabaseServer]) -> None:
     for each in databases:
         with contextlib.suppress(OSError, ValueError):
             each.close_gap()
-
-
-def _has_little_room(disk: Path) -> bool:
-    """For whoever is not root."""
-    found = os.statvfs(disk)
-    return found.f_bavail * found.f_frsize < LITTLE_ROOM
 
 
 def _answer(asked: socket.socket) -> dict[str, Any]:

@@ -29,9 +29,8 @@ from kumoi.engine.position import Position
 __all__ = ["TTL_MAX_S", "Claims", "Rule", "Scope", "Tokens", "TrustClaim"]
 
 OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False}  # We compare times ourselves.
-VERIFIED_BYTES_MAX = (
-    8 << 20
-)  # About six thousand tokens; one with a hundred access rules has 60 KiB.
+# About six thousand tokens; one with a hundred access rules has 60 KiB.
+VERIFIED_BYTES_MAX = 8 << 20
 UNSURE_MOST_S = 900.0
 """For so long tokens are accepted by a list of revocations that may lack some, as of an API that is cut off from the
 other control hosts. What it shows then is as old as its list: an owner of a revoked token has seen it, or could have.
