@@ -40,9 +40,10 @@ def test_a_transient_error_says_when_to_try_again() -> None:
 
 def test_an_event_is_one_json_line_with_what_is_bound() -> None:
     stream = io.StringIO()
-    log.set_up("api", stream=stream)
-    with log.bound(request="req-1"):
-        log.event("server.created", server="s1", password=Secret("x"))
+    with log.captured():  # Ends what is set up with the block: other tests are of this process.
+        log.set_up("api", stream=stream)
+        with log.bound(request="req-1"):
+            log.event("server.created", server="s1", password=Secret("x"))
     line = json.loads(stream.getvalue())
     assert line["event"] == "server.created"
     assert (line["role"], line["request"], line["server"]) == ("api", "req-1", "s1")
